@@ -1,0 +1,56 @@
+import { binding, dropTicket, engine, systemError } from './native.js';
+import { planTeardown } from './options.js';
+import { refusePgid } from './posix.js';
+import { openHandleTicket, ProcessGroup } from './process-group.js';
+import { pinName } from './spawn.js';
+import type { TeardownOptions } from './types.js';
+import { integer, record } from './validate.js';
+
+/**
+ * The same teardown for a group that somebody else started. Its leader's pidfd pins it where the leader lives (Linux 6.9);
+ * else every member is signalled through a pidfd of its own. Its end leaves it alone when this process ends: only stop(),
+ * kill() and dispose tear it down.
+ *
+ * Rejects with ERR_PGID_ZERO, ERR_PGID_INIT, ERR_OWN_GROUP, ERR_OUT_OF_RANGE or ERR_INVALID_ARG_TYPE for a number that may
+ * not be signalled, and with ESRCH where no such group is.
+ */
+export async function attach(pgid: number, options: TeardownOptions = {}): Promise<ProcessGroup> {
+  integer('pgid', pgid, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  refusePgid(pgid);
+  record('options', options);
+  const teardown = planTeardown(options);
+  const native = engine();
+  let group: ProcessGroup | undefined;
+  const ticket = openHandleTicket((type, row) => {
+    group?.receive(type, row);
+    return group;
+  });
+  const answer = native.attach(ticket, pgid, teardown.killer, Float64Array.from(teardown.numbers));
+  if (typeof answer === 'number') {
+    dropTicket(ticket);
+    throw systemError(answer, 'kill', 'attach', `process group ${pgid}`);
+  }
+  const [id, sid, pin, leaderExited] = answer;
+  group = new ProcessGroup(
+    {
+      id,
+      pid: pgid,
+      pgid,
+      sid,
+      mechanism: Object.freeze({
+        isolation: 'group',
+        containment: 'group',
+        spawn: 'attach',
+        exitNotice: binding().probe()[0] ? 'pidfd' : 'waitid',
+        groupSignal: pinName(pin),
+        parentDeathSignal: 'none',
+      }),
+      streams: null,
+      releasable: true,
+      attached: true,
+    },
+    ticket,
+  );
+  if (leaderExited) group.leaderWasGone();
+  return group;
+}

@@ -1,0 +1,199 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { getSystemErrorName } from 'node:util';
+import { ProcessGroupError } from './errors.js';
+import type { Holder, Member } from './types.js';
+
+/** Rows of native/addon/events.h. */
+export enum Row {
+  Spawned = 0,
+  Failed = 1,
+  Exit = 2,
+  Draining = 3,
+  Gone = 4,
+  Members = 5,
+  StopState = 6,
+  PidfdReady = 7,
+  Holders = 8,
+}
+const COLUMNS = 16;
+
+/** Stage of native/core/result.h, in its order. */
+const STAGES = [
+  'none',
+  'lookup',
+  'stdio',
+  'clone',
+  'fd-table',
+  'signals',
+  'setsid',
+  'setpgid',
+  'placement',
+  'foreground',
+  'parent-death',
+  'umask',
+  'nice',
+  'oom-score',
+  'chdir',
+  'descriptors',
+  'stray-fds',
+  'rlimit',
+  'signal-mask',
+  'exec',
+  'register',
+] as const;
+export type StageName = (typeof STAGES)[number];
+export const stageName = (stage: number): StageName => STAGES[stage] ?? 'none';
+
+export interface Payload {
+  syscall?: string;
+  fds: number[];
+  steps: { signal: number; target: number; err: number; atMs: number }[];
+  survivors: (Omit<Member, 'startTime' | 'rss'> & { wchan: string; err: number; heldByTracer: boolean })[];
+  members: Member[];
+  holders: Holder[];
+}
+
+/** What the addon exports. Numbers below zero are negative errnos. */
+export interface Binding {
+  start(deliver: (count: number) => void): Float64Array | number;
+  spawn(
+    ticket: number,
+    file: string,
+    argv: string,
+    env: string | null,
+    cwd: string | null,
+    paths: string | null,
+    killer: string | null,
+    numbers: Float64Array,
+  ): void;
+  cancel(ticket: number): void;
+  begin(id: number, cause: number, kill: boolean): boolean;
+  signal(id: number, signal: number): number;
+  members(id: number): boolean;
+  release(id: number): boolean;
+  watchStops(id: number): number;
+  holders(ticket: number, inode: number): void;
+  attach(
+    ticket: number,
+    pgid: number,
+    killer: string | null,
+    numbers: Float64Array,
+  ): [id: number, sid: number, pin: number, leaderExited: boolean] | number;
+  payload(row: number): Payload;
+  ref(): void;
+  unref(): void;
+  probe(): number[];
+  watchPidfd(fd: number, ticket: number): number;
+  forgetPidfd(fd: number, ticket: number): void;
+  getpgid(pid: number): number;
+  getpgrp(): number;
+  getsid(pid: number): number;
+  setpgid(pid: number, pgid: number): number;
+  setsid(): number;
+  guardPgid(pgid: number): number;
+  killpg(pgid: number, signal: number): number;
+  pidfdOpen(pid: number): number;
+  pidfdSend(pidfd: number, signal: number): number;
+  closeFd(fd: number): number;
+  tcgetpgrp(fd: number): number;
+  tcsetpgrp(fd: number, pgid: number): number;
+}
+
+/** One row of an event: column 0 is its type, column 1 the ticket. Valid during the call only. */
+export interface RowView {
+  at(column: number): number;
+  payload(): Payload;
+}
+export type RowSink = (type: Row, row: RowView) => void;
+
+let loaded: Binding | undefined;
+
+/** The addon, loaded at first use. Throws ERR_UNSUPPORTED_PLATFORM elsewhere than on Linux x64 and arm64. */
+export function binding(): Binding {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Binding {
+  if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) {
+    throw new ProcessGroupError(`procgroup runs on Linux x64 and arm64, this is ${process.platform} ${process.arch}`, {
+      code: 'ERR_UNSUPPORTED_PLATFORM',
+    });
+  }
+  const require = createRequire(import.meta.url);
+  const override = process.env.PROCGROUP_TEST_ADDON;
+  if (override) return require(override) as Binding;
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  return (require('node-gyp-build') as (dir: string) => Binding)(root);
+}
+
+const sinks = new Map<number, RowSink>();
+let rows: Float64Array | undefined;
+let lastTicket = 0;
+let offset = 0;
+let index = 0;
+
+const view: RowView = {
+  at: (column) => (rows as Float64Array)[offset + column] as number,
+  payload: () => (loaded as Binding).payload(index),
+};
+
+function deliver(count: number): void {
+  for (index = 0; index < count; index++) {
+    offset = index * COLUMNS;
+    const sink = sinks.get(view.at(1));
+    if (sink === undefined) continue;
+    try {
+      sink(view.at(0), view);
+    } catch (error) {
+      // A defect, not a user's: listeners run in turns of their own. The rest of the batch must not be lost with it.
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** The addon with its engine running. The first call in an Environment makes its queue; the first in a process the thread. */
+export function engine(): Binding {
+  const native = binding();
+  if (rows === undefined) {
+    const started = native.start(deliver);
+    if (typeof started === 'number') throw systemError(started, 'epoll_create1', 'register', 'cannot start the engine');
+    rows = started;
+  }
+  return native;
+}
+
+/** A ticket names one receiver of rows until it is dropped. */
+export function openTicket(sink: RowSink): number {
+  do {
+    lastTicket = (lastTicket + 1) % 0xffffffff;
+  } while (sinks.has(lastTicket));
+  sinks.set(lastTicket, sink);
+  return lastTicket;
+}
+export function dropTicket(ticket: number): void {
+  sinks.delete(ticket);
+}
+
+let holds = 0;
+/** Keeps the event loop alive; each call is paired with one of letGo(). */
+export function hold(): void {
+  if (holds++ === 0) binding().ref();
+}
+export function letGo(): void {
+  if (--holds === 0) binding().unref();
+}
+
+/** Error name of a negative errno. */
+export function errorName(errno: number): string {
+  return getSystemErrorName(errno);
+}
+
+export function systemError(errno: number, syscall: string, stage: string, what: string): ProcessGroupError {
+  const code = errorName(errno);
+  return new ProcessGroupError(`${what}: ${syscall} ${code}`, { code, errno, syscall, stage });
+}

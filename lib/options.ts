@@ -1,0 +1,215 @@
+import { isMainThread } from 'node:worker_threads';
+import { ProcessGroupError } from './errors.js';
+import { signalNumber } from './signals.js';
+import { normalizeStdio, type StdioPlan } from './stdio-option.js';
+import type { Containment, Isolation, RlimitName, SpawnOptions, StdioOption, TeardownOptions } from './types.js';
+import { boolean, duration, integer, invalidType, invalidValue, oneOf, path, record, text } from './validate.js';
+
+const ISOLATIONS = ['inherit', 'group', 'session'] as const;
+const CONTAINMENTS = ['leader', 'group', 'tree', 'cgroup', 'namespace'] as const;
+const NOT_BUILT: ReadonlySet<Containment> = new Set(['tree', 'cgroup', 'namespace']);
+/** RLIMIT_ numbers of asm-generic/resource.h, the same on x64 and arm64. getrlimit(2). */
+const RLIMITS: Record<RlimitName, number> = {
+  cpu: 0,
+  fsize: 1,
+  data: 2,
+  stack: 3,
+  core: 4,
+  rss: 5,
+  nproc: 6,
+  nofile: 7,
+  memlock: 8,
+  as: 9,
+  locks: 10,
+  sigpending: 11,
+  msgqueue: 12,
+  nice: 13,
+  rtprio: 14,
+  rttime: 15,
+};
+
+/** A validated spawn: what the addon is given, and what the handle needs to know of it. */
+export interface SpawnPlan {
+  file: string;
+  argv: string;
+  env: string | null;
+  cwd: string | null;
+  killer: string | null;
+  numbers: Float64Array;
+  stdio: StdioPlan;
+  isolation: Isolation;
+  containment: Containment;
+  parentDeathSignal: NodeJS.Signals | 'none';
+  drainMs: number;
+  signal: AbortSignal | undefined;
+}
+
+export interface TeardownPlan {
+  /** killWaitMs, exitGraceMs, the killer's timeout, the number of steps, then signal and grace of each. */
+  numbers: number[];
+  killer: string | null;
+}
+
+export const DEFAULT_DRAIN_MS = 1_000;
+
+export function planTeardown(options: TeardownOptions): TeardownPlan {
+  const numbers = [
+    duration('options.killWaitMs', options.killWaitMs, 2_000),
+    duration('options.exitGraceMs', options.exitGraceMs, 1_000),
+  ];
+  let killer: string | null = null;
+  let killerTimeout = 0;
+  if (options.privilegedKiller !== undefined) {
+    const { command, timeoutMs } = record('options.privilegedKiller', options.privilegedKiller);
+    if (!Array.isArray(command)) throw invalidType('options.privilegedKiller.command', 'an array of strings', command);
+    const words = command.map((word, i) => text(`options.privilegedKiller.command[${i}]`, word));
+    if (!words[0]) throw invalidValue('options.privilegedKiller.command', 'must name a program', command);
+    killer = words.join('\0');
+    killerTimeout = duration('options.privilegedKiller.timeoutMs', timeoutMs, 2_000);
+  }
+  const steps = options.teardown ?? [{ signal: 'SIGTERM', graceMs: 5_000 }];
+  if (!Array.isArray(steps)) throw invalidType('options.teardown', 'an array of steps', steps);
+  numbers.push(killerTimeout, steps.length);
+  steps.forEach((step, i) => {
+    const { signal, graceMs } = record(`options.teardown[${i}]`, step);
+    if (graceMs === undefined) throw invalidType(`options.teardown[${i}].graceMs`, 'of type number', graceMs);
+    numbers.push(signalNumber(signal, `options.teardown[${i}].signal`));
+    numbers.push(duration(`options.teardown[${i}].graceMs`, graceMs, 0));
+  });
+  return { numbers, killer };
+}
+
+function refuseNotBuilt(options: SpawnOptions, containment: Containment): void {
+  const notBuilt = (what: string) =>
+    new ProcessGroupError(`${what} needs the guardian, which is not built yet`, {
+      code: 'ERR_NOT_BUILT',
+      stage: 'validate',
+    });
+  if (NOT_BUILT.has(containment)) throw notBuilt(`containment '${containment}'`);
+  for (const name of ['uid', 'gid', 'groups'] as const) {
+    if (options[name] !== undefined) throw notBuilt(`option '${name}'`);
+  }
+}
+
+function limit(name: string, value: unknown): number {
+  if (value === 'unlimited') return Number.POSITIVE_INFINITY;
+  return integer(name, value, 0, Number.MAX_SAFE_INTEGER);
+}
+
+function planRlimits(value: unknown): number[] {
+  if (value === undefined) return [0];
+  const entries = Object.entries(record('options.rlimits', value)).filter(([, v]) => v !== undefined);
+  const numbers = [entries.length];
+  for (const [name, given] of entries) {
+    const resource = (RLIMITS as Record<string, number>)[name];
+    if (resource === undefined) throw invalidValue('options.rlimits', `has no limit named '${name}'`, value);
+    const both =
+      typeof given === 'object' && given !== null
+        ? (given as { soft: unknown; hard: unknown })
+        : { soft: given, hard: given };
+    const soft = limit(`options.rlimits.${name}.soft`, both.soft);
+    const hard = limit(`options.rlimits.${name}.hard`, both.hard);
+    if (soft > hard)
+      throw invalidValue(`options.rlimits.${name}`, 'must not have a soft limit above the hard one', given);
+    numbers.push(resource, soft, hard);
+  }
+  return numbers;
+}
+
+function planEnv(env: unknown): string | null {
+  // In a worker process.env is the thread's own copy and does not write through to the process's.
+  if (env === undefined && isMainThread) return null;
+  const lines: string[] = [];
+  for (const [name, value] of Object.entries(env === undefined ? process.env : record('options.env', env))) {
+    if (value === undefined) continue;
+    if (name === '' || name.includes('='))
+      throw invalidValue('options.env', "must not have a name that is empty or holds '='", name);
+    lines.push(text(`options.env['${name}']`, `${name}=${value}`));
+  }
+  return lines.join('\0');
+}
+
+/** Everything that can be refused is refused here, before anything is opened or started. */
+export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<StdioOption>): SpawnPlan {
+  let program = text('file', file);
+  if (program === '') throw invalidValue('file', 'cannot be empty', file);
+  if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
+  let words = args.map((word, i) => text(`args[${i}]`, word));
+  const { shell } = options;
+  if (shell !== undefined && typeof shell !== 'boolean' && typeof shell !== 'string') {
+    throw invalidType('options.shell', 'of type boolean or string', shell);
+  }
+  if (shell !== undefined && shell !== false && shell !== '') {
+    words = ['-c', [program, ...words].join(' ')];
+    program = shell === true ? '/bin/sh' : text('options.shell', shell);
+  }
+  const argv0 = options.argv0 === undefined ? program : text('options.argv0', options.argv0);
+
+  const isolation = oneOf('options.isolation', options.isolation, ISOLATIONS, 'group');
+  const containment = oneOf(
+    'options.containment',
+    options.containment,
+    CONTAINMENTS,
+    isolation === 'inherit' ? 'leader' : 'group',
+  );
+  refuseNotBuilt(options, containment);
+  if (isolation === 'inherit' && containment === 'group') {
+    throw new ProcessGroupError("isolation 'inherit' with containment 'group' would tear down our own process group", {
+      code: 'ERR_OWN_GROUP',
+      stage: 'validate',
+    });
+  }
+  const foreground = boolean('options.foreground', options.foreground, false);
+  if (foreground && isolation === 'session') {
+    throw new ProcessGroupError('a new session has no terminal: foreground needs isolation group', {
+      code: 'ERR_FOREGROUND_SESSION',
+      stage: 'validate',
+    });
+  }
+  if (foreground && isolation === 'inherit')
+    throw invalidValue('options.foreground', "needs isolation 'group'", foreground);
+
+  const lifetime = oneOf('options.lifetime', options.lifetime, ['bound', 'releasable'] as const, 'bound');
+  const parentDeathSignal =
+    options.parentDeathSignal ?? (containment === 'group' && lifetime === 'bound' ? 'SIGKILL' : 'none');
+  if (lifetime === 'releasable' && parentDeathSignal !== 'none') {
+    throw invalidValue('options.parentDeathSignal', "cannot be armed with lifetime 'releasable'", parentDeathSignal);
+  }
+  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+    throw invalidType('options.signal', 'an instance of AbortSignal', options.signal);
+  }
+  const teardown = planTeardown(options);
+  const stdio = normalizeStdio(options.stdio);
+  const optional = (name: 'umask' | 'nice' | 'oomScoreAdj', low: number, high: number) =>
+    options[name] === undefined ? Number.NaN : integer(`options.${name}`, options[name], low, high);
+  // The order is read by native/addon/request.cc.
+  const numbers = [
+    ISOLATIONS.indexOf(isolation),
+    containment === 'leader' ? 0 : 1,
+    foreground ? 1 : 0,
+    oneOf('options.strayFds', options.strayFds, ['close', 'inherit'] as const, 'close') === 'close' ? 1 : 0,
+    1, // held: release() changes it later
+    parentDeathSignal === 'none' ? 0 : signalNumber(parentDeathSignal, 'options.parentDeathSignal'),
+    optional('umask', 0, 0o777),
+    optional('nice', -20, 19),
+    optional('oomScoreAdj', -1000, 1000),
+    duration('options.timeoutMs', options.timeoutMs, 0),
+    ...teardown.numbers,
+    ...stdio.numbers,
+    ...planRlimits(options.rlimits),
+  ];
+  return {
+    file: program,
+    argv: [argv0, ...words].join('\0'),
+    env: planEnv(options.env),
+    cwd: options.cwd === undefined ? null : path('options.cwd', options.cwd),
+    killer: teardown.killer,
+    numbers: Float64Array.from(numbers),
+    stdio,
+    isolation,
+    containment,
+    parentDeathSignal,
+    drainMs: duration('options.drainMs', options.drainMs, DEFAULT_DRAIN_MS),
+    signal: options.signal,
+  };
+}

@@ -1,0 +1,292 @@
+import type { Duplex, Readable, Writable } from 'node:stream';
+import { ProcessGroupError } from './errors.js';
+import { dropTicket, engine, errorName, hold, letGo, openTicket, Row, type RowView } from './native.js';
+import { causeNumber, readExit, readReport, TARGETS } from './report.js';
+import { signalName, signalNumber } from './signals.js';
+import { StateNotices } from './state-notices.js';
+import type { ChildStreams } from './streams.js';
+import type {
+  ClosedResult,
+  ExitResult,
+  GroupState,
+  Mechanism,
+  Member,
+  SignalTarget,
+  StateChange,
+  TeardownCause,
+  TeardownReport,
+} from './types.js';
+import { invalidType } from './validate.js';
+
+/** What spawn() and attach() hand to a new handle. */
+export interface Placement {
+  id: number;
+  pid: number;
+  pgid: number;
+  sid: number;
+  mechanism: Mechanism;
+  streams: ChildStreams | null;
+  /** False where a parent-death signal is armed that only the process itself could disarm. */
+  releasable: boolean;
+  attached: boolean;
+}
+
+/**
+ * A process group that this process started, or attached to. `exited`, `closed` and `gone` only ever resolve, and replay
+ * to whoever asks late. A handle keeps the event loop alive until its group is gone, unless unref() was called.
+ */
+export class ProcessGroup<
+  In extends Writable | null = Writable | null,
+  Out extends Readable | null = Readable | null,
+  Err extends Readable | null = Readable | null,
+> implements AsyncDisposable
+{
+  /** The leader's pid, in our PID namespace. */
+  readonly pid: number;
+  /** The process group, as realised before exec. getpgid(2). */
+  readonly pgid: number;
+  /** The session, as realised before exec; 0 where attach() could not tell. getsid(2). */
+  readonly sid: number;
+  readonly mechanism: Mechanism;
+  /** Our ends of the pipes, by number; null where the entry is no pipe. */
+  readonly stdio: readonly (Readable | Writable | Duplex | null)[];
+  /** The leader's end. A non-zero code is data, not an error. */
+  readonly exited: Promise<ExitResult>;
+  /** The end of the leader's output: at once where nothing is piped, else when the pipes end, or are cut after drainMs. */
+  readonly closed: Promise<ClosedResult>;
+  /** The group is empty, or its teardown ended with survivors. */
+  readonly gone: Promise<TeardownReport>;
+
+  #id: number;
+  #ticket: number;
+  #streams: ChildStreams | null;
+  #releasable: boolean;
+  #attached: boolean;
+  #released = false;
+  #holding = true;
+  #state: GroupState = 'running';
+  #report: TeardownReport | undefined;
+  #notices = new StateNotices();
+  #watchingStops = false;
+  #listWaiters: ((members: Member[]) => void)[] = [];
+  #resolveExited!: (result: ExitResult) => void;
+  #resolveGone!: (report: TeardownReport) => void;
+
+  /** @internal */
+  constructor(placement: Placement, ticket: number) {
+    this.#id = placement.id;
+    this.#ticket = ticket;
+    this.pid = placement.pid;
+    this.pgid = placement.pgid;
+    this.sid = placement.sid;
+    this.mechanism = placement.mechanism;
+    this.#streams = placement.streams;
+    this.#releasable = placement.releasable;
+    this.#attached = placement.attached;
+    this.stdio = placement.streams?.stdio ?? [];
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve;
+    });
+    this.gone = new Promise((resolve) => {
+      this.#resolveGone = resolve;
+    });
+    this.closed = placement.streams?.closed ?? this.exited.then(() => ({ truncated: false, heldBy: [] }));
+    hold();
+  }
+
+  get stdin(): In {
+    return (this.stdio[0] ?? null) as In;
+  }
+  get stdout(): Out {
+    return (this.stdio[1] ?? null) as Out;
+  }
+  get stderr(): Err {
+    return (this.stdio[2] ?? null) as Err;
+  }
+  /** Where the group is now, as far as this thread has been told. */
+  get state(): GroupState {
+    return this.#state;
+  }
+
+  /**
+   * Sends one signal to the group, and says who got it. A group that has ended answers 'gone'.
+   * Throws ERR_UNKNOWN_SIGNAL, ERR_INVALID_ARG_TYPE, or EPERM where nobody could be signalled. killpg(3),
+   * pidfd_send_signal(2).
+   */
+  signal(name: NodeJS.Signals): SignalTarget {
+    const number = signalNumber(name);
+    if (this.#report?.empty) return 'gone';
+    const answer = engine().signal(this.#id, number);
+    const err = answer % 1000;
+    if (err !== 0) {
+      const code = errorName(-err);
+      throw new ProcessGroupError(`cannot send ${name} to process group ${this.pgid}: ${code}`, {
+        code,
+        errno: -err,
+        syscall: 'kill',
+        stage: 'signal',
+      });
+    }
+    return TARGETS[Math.trunc(answer / 1000)] as SignalTarget;
+  }
+
+  /** Enters the teardown ladder, once; every caller gets the same report. Resolves also where survivors remain. */
+  stop(): Promise<TeardownReport> {
+    return this.#teardown('stop', false);
+  }
+
+  /** SIGKILL now, then as stop(). A ladder that has begun jumps to its end. */
+  kill(): Promise<TeardownReport> {
+    return this.#teardown('stop', true);
+  }
+
+  /** @internal The same teardown under another cause. */
+  end(cause: TeardownCause): Promise<TeardownReport> {
+    return this.#teardown(cause, false);
+  }
+
+  #teardown(cause: TeardownCause, kill: boolean): Promise<TeardownReport> {
+    if (this.#report !== undefined) return this.gone;
+    engine().begin(this.#id, causeNumber(cause), kill);
+    hold();
+    return this.gone.finally(letGo);
+  }
+
+  /** The live members, by a census of /proc; zombies are left out. Empty once the group is gone. */
+  members(): Promise<Member[]> {
+    return new Promise((resolve) => {
+      if (this.#report?.empty || !engine().members(this.#id)) {
+        resolve([]);
+        return;
+      }
+      hold();
+      this.#listWaiters.push(resolve);
+    });
+  }
+
+  /**
+   * Lets the group run on: exit and dispose leave it alone, and it is no leak. Needs `lifetime: 'releasable'` at spawn,
+   * else throws ERR_NOT_RELEASABLE: only the process itself could disarm its parent-death signal. An explicit stop() still
+   * works.
+   */
+  release(): void {
+    if (!this.#releasable) {
+      throw new ProcessGroupError("release() must be declared at spawn with lifetime: 'releasable'", {
+        code: 'ERR_NOT_RELEASABLE',
+        stage: 'release',
+      });
+    }
+    this.#released = true;
+    engine().release(this.#id);
+    this.unref();
+  }
+
+  ref(): this {
+    if (!this.#holding && this.#report === undefined) {
+      this.#holding = true;
+      hold();
+    }
+    this.#streams?.setRef(true);
+    return this;
+  }
+
+  /** The event loop may end while this group lives. A pending stop() or members() keeps it alive all the same. */
+  unref(): this {
+    this.#letGo();
+    this.#streams?.setRef(false);
+    return this;
+  }
+
+  #letGo(): void {
+    if (!this.#holding) return;
+    this.#holding = false;
+    letGo();
+  }
+
+  /**
+   * Calls `listener` with the present state, in a later turn, and then with each change; stops and continues of the leader
+   * are seen from the first listener on. Returns a function that takes the listener away. waitid(2).
+   */
+  onStateChange(listener: (change: StateChange) => void): () => void {
+    if (typeof listener !== 'function') throw invalidType('listener', 'of type function', listener);
+    if (!this.#watchingStops && !this.#attached && this.#state === 'running') {
+      this.#watchingStops = true;
+      engine().watchStops(this.#id);
+    }
+    return this.#notices.add(listener, { state: this.#state });
+  }
+
+  /** Tears the group down and waits for its end. Never rejects: survivors are told by a process warning. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#released) return;
+    const report = await this.#teardown('dispose', false);
+    if (report.empty) return;
+    const who = report.survivors.map(({ pid, comm, state }) => `${pid} (${comm}, ${state})`).join(', ');
+    process.emitWarning(`process group ${this.pgid} was not emptied: ${who || 'its members cannot be seen'}`, {
+      type: 'ProcessGroupWarning',
+      code: 'PROCGROUP_SURVIVORS',
+    });
+  }
+
+  /** @internal attach(): the leader ended before we came; nobody can say how. */
+  leaderWasGone(): void {
+    this.#state = 'leader-exited';
+    this.#resolveExited({ code: null, signal: null, coreDumped: false, resourceUsage: null, status: 'unknown' });
+  }
+
+  #change(state: GroupState, change: StateChange = { state: state as StateChange['state'] }): void {
+    this.#state = state;
+    this.#notices.tell(change);
+  }
+
+  /** @internal One row of the engine's news. */
+  receive(type: Row, row: RowView): void {
+    switch (type) {
+      case Row.Exit:
+        if (this.#state === 'running' || this.#state === 'stopped') this.#change('leader-exited');
+        this.#resolveExited(readExit(row));
+        this.#streams?.leaderExited();
+        break;
+      case Row.Draining:
+        this.#change('draining');
+        break;
+      case Row.Gone: {
+        const report = readReport(row, this.mechanism.containment);
+        this.#report = report;
+        if (report.empty) dropTicket(this.#ticket);
+        this.#change(report.empty ? 'empty' : 'survivors');
+        this.#resolveGone(report);
+        this.#letGo();
+        break;
+      }
+      case Row.Members: {
+        const { members } = row.payload();
+        for (const resolve of this.#listWaiters.splice(0)) {
+          letGo();
+          resolve(members);
+        }
+        break;
+      }
+      case Row.StopState: {
+        const signal = row.at(2);
+        if (this.#state !== 'running' && this.#state !== 'stopped') {
+          this.#notices.tell(signal === 0 ? { state: 'continued' } : { state: 'stopped', signal: signalName(signal) });
+        } else if (signal === 0) this.#change('running', { state: 'continued' });
+        else this.#change('stopped', { state: 'stopped', signal: signalName(signal) });
+        break;
+      }
+      default:
+        break;
+    }
+  }
+}
+
+/** @internal A ticket for a handle that may be made later: rows before that are not expected and are dropped. */
+export function openHandleTicket(first: (type: Row, row: RowView, ticket: number) => ProcessGroup | undefined): number {
+  let handle: ProcessGroup | undefined;
+  const ticket = openTicket((type, row) => {
+    if (handle !== undefined) handle.receive(type, row);
+    else handle = first(type, row, ticket);
+  });
+  return ticket;
+}

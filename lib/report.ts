@@ -1,0 +1,75 @@
+import { errorName, type RowView } from './native.js';
+import { signalName } from './signals.js';
+import type { Containment, ExitResult, ResourceUsage, TeardownCause, TeardownReport } from './types.js';
+
+/** Cause, Evidence, ExitStatusKind and Target of native/core, in their order. */
+export const CAUSES = ['stop', 'abort', 'timeout', 'dispose', 'exit', 'lease'] as const satisfies TeardownCause[];
+const EVIDENCE = ['esrch', 'census', 'leader', 'unverified'] as const;
+const STATUS = ['exact', 'unknown', 'held-by-tracer'] as const;
+export const TARGETS = ['gone', 'group', 'leader', 'members', 'killer'] as const;
+const NOTES = [
+  'leader-signalled-alone',
+  'numeric-pids',
+  'pin-lost',
+  'killer-failed',
+  'killer-timeout',
+  'proc-unreadable',
+] as const;
+
+export const causeNumber = (cause: TeardownCause): number => CAUSES.indexOf(cause) + 1;
+
+export function readExit(row: RowView): ExitResult {
+  const status = STATUS[row.at(5)] ?? 'unknown';
+  const usage: ResourceUsage | null = row.at(6)
+    ? {
+        userCPUTime: row.at(7),
+        systemCPUTime: row.at(8),
+        maxRSS: row.at(9),
+        minorPageFault: row.at(10),
+        majorPageFault: row.at(11),
+        fsRead: row.at(12),
+        fsWrite: row.at(13),
+        voluntaryContextSwitches: row.at(14),
+        involuntaryContextSwitches: row.at(15),
+      }
+    : null;
+  return {
+    code: row.at(2) >= 0 ? row.at(2) : null,
+    signal: row.at(3) > 0 ? signalName(row.at(3)) : null,
+    coreDumped: row.at(4) !== 0,
+    resourceUsage: usage,
+    status,
+  };
+}
+
+/** A killer's own end, as text: its exit code or signal, or the errno with which it could not be started. */
+function killerError(err: number): string | null {
+  if (err === 0) return null;
+  return err < 0 ? signalName(-err) : `exit ${err}`;
+}
+
+export function readReport(row: RowView, covers: Containment): TeardownReport {
+  const notes: string[] = NOTES.filter((_, bit) => row.at(5) & (1 << bit));
+  const report: TeardownReport = {
+    empty: row.at(2) !== 0,
+    cause: CAUSES[row.at(3) - 1] ?? null,
+    evidence: EVIDENCE[row.at(4)] ?? 'unverified',
+    covers,
+    survivors: [],
+    steps: [],
+    durationMs: row.at(6),
+    notes,
+  };
+  const payload = row.payload();
+  if (payload === null) return report;
+  for (const step of payload.steps) {
+    const target = TARGETS[step.target] ?? 'group';
+    if (target === 'gone') continue;
+    const error = target === 'killer' ? killerError(step.err) : step.err === 0 ? null : errorName(-step.err);
+    report.steps.push({ signal: signalName(step.signal), atMs: step.atMs, target, error });
+  }
+  for (const { err, ...survivor } of payload.survivors) {
+    report.survivors.push({ ...survivor, error: err === 0 ? null : errorName(-err) });
+  }
+  return report;
+}

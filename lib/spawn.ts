@@ -1,0 +1,146 @@
+import { access, constants } from 'node:fs/promises';
+import { AbortError, type ProcessGroupError, SpawnError } from './errors.js';
+import { dropTicket, engine, errorName, hold, letGo, Row, type RowView, stageName } from './native.js';
+import { planSpawn, type SpawnPlan } from './options.js';
+import { openHandleTicket, ProcessGroup } from './process-group.js';
+import { signalName } from './signals.js';
+import { ChildStreams } from './streams.js';
+import type { DefaultStdio, Mechanism, Spawned, SpawnOptions, StdioOption } from './types.js';
+import { invalidType } from './validate.js';
+
+/** Pin of native/core/group.h, in its order. */
+const PINS = ['pidfd-group', 'zombie-pin', 'member-pidfds', 'leader-only'] as const;
+const ECANCELED = 125;
+
+export const pinName = (pin: number): Mechanism['groupSignal'] => PINS[pin] ?? 'leader-only';
+
+/**
+ * Starts `file` as the leader of a process group and resolves once exec has succeeded.
+ *
+ * Rejects with a SpawnError naming the stage that failed (code as Node's, negative errno, syscall, stage, path), with an
+ * AbortError where options.signal fired first, with a ProcessGroupError (ERR_...) for a bad argument. Nothing is left of a
+ * spawn that failed. clone(2), execve(2).
+ */
+export function spawn<const S extends StdioOption = DefaultStdio>(
+  file: string,
+  args?: readonly string[],
+  options?: SpawnOptions<S>,
+): Promise<Spawned<S>>;
+export function spawn<const S extends StdioOption = DefaultStdio>(
+  file: string,
+  options?: SpawnOptions<S>,
+): Promise<Spawned<S>>;
+export async function spawn(file: string, second?: unknown, third?: unknown): Promise<ProcessGroup> {
+  const listed = Array.isArray(second) || second === undefined || second === null;
+  const options = (listed ? third : second) ?? {};
+  if (typeof options !== 'object' || Array.isArray(options)) throw invalidType('options', 'of type object', options);
+  const plan = planSpawn(file, listed ? (second ?? []) : [], options as SpawnOptions);
+  if (plan.signal?.aborted) throw new AbortError(plan.signal.reason);
+  const native = engine();
+
+  return new Promise((resolve, reject) => {
+    const abort = () => native.cancel(ticket);
+    const settled = () => {
+      plan.signal?.removeEventListener('abort', abort);
+      letGo();
+    };
+    const ticket = openHandleTicket((type, row, ticket) => {
+      if (type === Row.Spawned) {
+        const group = makeHandle(plan, row, ticket);
+        settled();
+        followSignal(group, plan.signal);
+        resolve(group);
+        return group;
+      }
+      dropTicket(ticket);
+      settled();
+      const failure = readFailure(plan, row);
+      void failure.then(reject);
+      return undefined;
+    });
+    plan.signal?.addEventListener('abort', abort, { once: true });
+    hold();
+    native.spawn(ticket, plan.file, plan.argv, plan.env, plan.cwd, plan.stdio.paths, plan.killer, plan.numbers);
+  });
+}
+
+function makeHandle(plan: SpawnPlan, row: RowView, ticket: number): ProcessGroup {
+  const fds = row.payload()?.fds ?? [];
+  const mechanism: Mechanism = Object.freeze({
+    isolation: plan.isolation,
+    containment: plan.containment,
+    spawn: row.at(7) ? 'clone3' : 'clone',
+    exitNotice: row.at(8) ? 'pidfd' : 'waitid',
+    groupSignal: pinName(row.at(6)),
+    parentDeathSignal: plan.parentDeathSignal,
+  });
+  return new ProcessGroup(
+    {
+      id: row.at(2),
+      pid: row.at(3),
+      pgid: row.at(4),
+      sid: row.at(5),
+      mechanism,
+      streams: fds.length === 0 ? null : new ChildStreams(fds, plan.stdio.files.length, plan.drainMs),
+      releasable: plan.parentDeathSignal === 'none',
+      attached: false,
+    },
+    ticket,
+  );
+}
+
+/** After spawn has settled an abort enters teardown; the listener goes with the group. */
+function followSignal(group: ProcessGroup, signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  const onAbort = () => void group.end('abort');
+  if (signal.aborted) {
+    onAbort();
+    return;
+  }
+  signal.addEventListener('abort', onAbort, { once: true });
+  void group.gone.then(() => signal.removeEventListener('abort', onAbort));
+}
+
+async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupError | AbortError> {
+  const [err, stage, index, killedBy] = [row.at(2), stageName(row.at(3)), row.at(4), row.at(5)];
+  const syscall = row.payload().syscall ?? 'clone';
+  if (err === ECANCELED) {
+    if (plan.signal?.aborted) return new AbortError(plan.signal.reason);
+    return new SpawnError(`spawn ${plan.file}: the process is ending`, { code: 'ERR_PROCESS_EXITING', stage: 'clone' });
+  }
+  if (killedBy !== 0) {
+    const message = `spawn ${plan.file}: killed by ${signalName(killedBy)} before exec, at stage ${stage}`;
+    return new SpawnError(message, { code: 'ERR_KILLED_BEFORE_EXEC', stage, syscall });
+  }
+  const code = errorName(-err);
+  const fields = { code, errno: -err, syscall, stage };
+  if (stage === 'chdir')
+    return new SpawnError(`spawn ${plan.file} ${code}: chdir '${plan.cwd}'`, { ...fields, path: plan.cwd ?? '' });
+  if (stage === 'stdio') {
+    const path = plan.stdio.files[index];
+    const what = path === undefined ? `stdio[${index}]` : `stdio[${index}] '${path}'`;
+    return new SpawnError(
+      `spawn ${plan.file} ${code}: ${syscall} of ${what}`,
+      path === undefined ? fields : { ...fields, path },
+    );
+  }
+  if (stage === 'exec' || stage === 'lookup') {
+    // ENOENT for a file that is there: what its first line (or its ELF header) names is not.
+    const interpreter = code === 'ENOENT' && stage === 'exec' && (index === -2 || (await exists(plan.file)));
+    const why = interpreter
+      ? ': the interpreter that it names is missing'
+      : stage === 'lookup'
+        ? ': not found in PATH'
+        : '';
+    return new SpawnError(`spawn ${plan.file} ${code}${why}`, { ...fields, path: plan.file });
+  }
+  return new SpawnError(`spawn ${plan.file} ${code}: ${syscall} at stage ${stage}`, fields);
+}
+
+async function exists(file: string): Promise<boolean> {
+  if (!file.startsWith('/')) return false;
+  return access(file, constants.F_OK).then(
+    () => true,
+    () => false,
+  );
+}

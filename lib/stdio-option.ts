@@ -1,0 +1,95 @@
+import { constants } from 'node:fs';
+import type { FileStdio, StdioOption } from './types.js';
+import { integer, invalidType, invalidValue, path } from './validate.js';
+
+/** StdioKind of native/core/spawn.h. */
+enum Kind {
+  Ignore = 0,
+  Pipe = 1,
+  Descriptor = 2,
+  File = 3,
+}
+const MAX_ENTRIES = 256;
+const DEFAULTS = ['ignore', 'pipe', 'inherit'] as const;
+const { O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_SYNC } = constants;
+const FLAGS: Record<string, number> = {
+  r: O_RDONLY,
+  rs: O_RDONLY | O_SYNC,
+  'r+': O_RDWR,
+  'rs+': O_RDWR | O_SYNC,
+  w: O_TRUNC | O_CREAT | O_WRONLY,
+  wx: O_TRUNC | O_CREAT | O_WRONLY | O_EXCL,
+  'w+': O_TRUNC | O_CREAT | O_RDWR,
+  'wx+': O_TRUNC | O_CREAT | O_RDWR | O_EXCL,
+  a: O_APPEND | O_CREAT | O_WRONLY,
+  ax: O_APPEND | O_CREAT | O_WRONLY | O_EXCL,
+  as: O_APPEND | O_CREAT | O_WRONLY | O_SYNC,
+  'a+': O_APPEND | O_CREAT | O_RDWR,
+  'ax+': O_APPEND | O_CREAT | O_RDWR | O_EXCL,
+};
+
+export interface StdioPlan {
+  /** The number of entries, then kind, fd, flags and mode of each. */
+  numbers: number[];
+  /** Paths of the file entries, joined by NUL. */
+  paths: string | null;
+  /** The path of each entry that is a file, by stdio number: for error messages. */
+  files: (string | undefined)[];
+}
+
+function descriptorOf(name: string, value: object): number {
+  const { fd, _handle } = value as { fd?: unknown; _handle?: { fd?: unknown } | null };
+  const found = typeof fd === 'number' ? fd : _handle?.fd;
+  if (typeof found !== 'number' || found < 0) {
+    throw invalidValue(name, 'must be a stream with an open descriptor', value);
+  }
+  return found;
+}
+
+function fileEntry(name: string, entry: FileStdio, index: number): [number, number, string] {
+  const flags = entry.flags ?? (index === 0 ? 'r' : 'w');
+  if (typeof flags !== 'string') throw invalidType(`${name}.flags`, 'of type string', flags);
+  const bits = FLAGS[flags];
+  if (bits === undefined) throw invalidValue(`${name}.flags`, 'is not a file flag', flags);
+  const mode = entry.mode === undefined ? 0o666 : integer(`${name}.mode`, entry.mode, 0, 0o7777);
+  return [bits, mode, path(`${name}.file`, entry.file)];
+}
+
+export function normalizeStdio(option: StdioOption | undefined): StdioPlan {
+  if (typeof option === 'string') {
+    if (option !== 'pipe' && option !== 'ignore' && option !== 'inherit') {
+      throw invalidValue('options.stdio', "must be 'pipe', 'ignore', 'inherit' or an array", option);
+    }
+  } else if (option !== undefined && !Array.isArray(option)) {
+    throw invalidType('options.stdio', 'a string or an array', option);
+  }
+  const entries =
+    typeof option === 'string' ? [option, option, option] : [...((option as unknown[] | undefined) ?? DEFAULTS)];
+  while (entries.length < 3) entries.push(undefined);
+  if (entries.length > MAX_ENTRIES)
+    throw invalidValue('options.stdio', `must have at most ${MAX_ENTRIES} entries`, entries.length);
+
+  const numbers = [entries.length];
+  const paths: string[] = [];
+  const files: (string | undefined)[] = [];
+  entries.forEach((given, i) => {
+    const name = `options.stdio[${i}]`;
+    const entry = given ?? DEFAULTS[i] ?? 'ignore';
+    files.push(undefined);
+    if (entry === 'ignore') numbers.push(Kind.Ignore, -1, 0, 0);
+    else if (entry === 'pipe') numbers.push(Kind.Pipe, -1, 0, 0);
+    else if (entry === 'inherit') numbers.push(Kind.Descriptor, i, 0, 0);
+    else if (typeof entry === 'number') numbers.push(Kind.Descriptor, integer(name, entry, 0, 0x7fffffff), 0, 0);
+    else if (typeof entry === 'object' && 'file' in entry) {
+      const [flags, mode, file] = fileEntry(name, entry as FileStdio, i);
+      numbers.push(Kind.File, -1, flags, mode);
+      paths.push(file);
+      files[i] = file;
+    } else if (typeof entry === 'object') {
+      numbers.push(Kind.Descriptor, descriptorOf(name, entry), 0, 0);
+    } else {
+      throw invalidValue(name, "must be 'pipe', 'ignore', 'inherit', a descriptor, a stream or { file }", entry);
+    }
+  });
+  return { numbers, paths: paths.length === 0 ? null : paths.join('\0'), files };
+}

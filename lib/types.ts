@@ -1,0 +1,270 @@
+import type { Readable, Stream, Writable } from 'node:stream';
+import type { ProcessGroup } from './process-group.js';
+
+/** How the leader is placed before exec: in our own process group, in a new one, or in a new session. setpgid(2), setsid(2). */
+export type Isolation = 'inherit' | 'group' | 'session';
+
+/** Who counts as a member, and what a teardown reaches. See docs/architecture.md for the table. */
+export type Containment = 'leader' | 'group' | 'tree' | 'cgroup' | 'namespace';
+
+/** One rung of the teardown ladder. SIGKILL always follows the last one. */
+export interface TeardownStep {
+  signal: NodeJS.Signals;
+  /** Milliseconds to wait for the group to become empty before the next rung. */
+  graceMs: number;
+}
+
+export interface FileStdio {
+  file: string | URL;
+  /** As in fs.open: 'r', 'r+', 'w', 'wx', 'w+', 'a', 'ax', 'a+' ... (default: 'r' for fd 0, 'w' otherwise). */
+  flags?: string;
+  /** Mode of a file that is created (default 0o666, subject to the umask). */
+  mode?: number;
+}
+
+export type StdioEntry = 'pipe' | 'ignore' | 'inherit' | number | Stream | FileStdio | null | undefined;
+export type StdioOption = 'pipe' | 'ignore' | 'inherit' | readonly StdioEntry[];
+
+/** A number sets the soft and the hard limit; 'unlimited' is RLIM_INFINITY. setrlimit(2). */
+export type RlimitValue = number | 'unlimited';
+export type RlimitName =
+  | 'as'
+  | 'core'
+  | 'cpu'
+  | 'data'
+  | 'fsize'
+  | 'locks'
+  | 'memlock'
+  | 'msgqueue'
+  | 'nice'
+  | 'nofile'
+  | 'nproc'
+  | 'rss'
+  | 'rtprio'
+  | 'rttime'
+  | 'sigpending'
+  | 'stack';
+export type Rlimits = { [K in RlimitName]?: RlimitValue | { soft: RlimitValue; hard: RlimitValue } };
+
+export interface PrivilegedKiller {
+  /**
+   * Program and first arguments, for instance ['sudo', '-n', 'kill']. It is run as
+   * `command... -s TERM -- pid pid...` with the pids of members that answered EPERM.
+   */
+  command: readonly [string, ...string[]];
+  /** Milliseconds before a killer that hangs is itself killed (default 2,000). */
+  timeoutMs?: number;
+}
+
+export interface TeardownOptions {
+  /** The ladder (default [{ signal: 'SIGTERM', graceMs: 5000 }]). [] goes straight to SIGKILL. */
+  teardown?: readonly TeardownStep[];
+  /** Milliseconds to wait after SIGKILL before survivors are reported (default 2,000). */
+  killWaitMs?: number;
+  /** Cap on the sum of all graces when the Node process itself ends (default 1,000). */
+  exitGraceMs?: number;
+  /** Who signals members that answer EPERM. Keeps the leader unreaped until the group is empty. */
+  privilegedKiller?: PrivilegedKiller;
+}
+
+export interface SpawnOptions<S extends StdioOption = StdioOption> extends TeardownOptions {
+  cwd?: string | URL;
+  /** Replaces the environment, as in Node (default process.env). PATH look-up uses this env. */
+  env?: { readonly [name: string]: string | undefined };
+  argv0?: string;
+  /** true: /bin/sh -c; a string: that shell. */
+  shell?: boolean | string;
+  /** Default 'group'. */
+  isolation?: Isolation;
+  /** Default 'group', or 'leader' where isolation is 'inherit'. */
+  containment?: Containment;
+  /** Default ['ignore', 'pipe', 'inherit']. */
+  stdio?: S;
+  /** Make the new group the terminal's foreground group before exec, take the terminal back at its end. tcsetpgrp(3). */
+  foreground?: boolean;
+  umask?: number;
+  /** Absolute nice value, -20 ... 19. setpriority(2). */
+  nice?: number;
+  rlimits?: Rlimits;
+  /** -1000 ... 1000, written to oom_score_adj. proc(5). */
+  oomScoreAdj?: number;
+  /**
+   * Signal the leader gets when this process dies, however it dies. PR_SET_PDEATHSIG, prctl(2).
+   * Default 'SIGKILL' under containment 'group', 'none' under 'leader' and with lifetime 'releasable'.
+   */
+  parentDeathSignal?: NodeJS.Signals | 'none';
+  /** What happens to descriptors that are not listed in stdio (default 'close'). close_range(2). */
+  strayFds?: 'close' | 'inherit';
+  /** 'releasable' is needed for release(): no parent-death signal is armed (default 'bound'). */
+  lifetime?: 'bound' | 'releasable';
+  uid?: number;
+  gid?: number;
+  groups?: readonly number[];
+  /** Before spawn settles: rejects with AbortError. Afterwards: enters teardown. */
+  signal?: AbortSignal;
+  /** Milliseconds from exec to teardown (default: none). */
+  timeoutMs?: number;
+  /** Milliseconds after the leader's end before a pipe that somebody still holds is cut (default 1,000). */
+  drainMs?: number;
+}
+
+/** As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2). */
+export interface ResourceUsage {
+  userCPUTime: number;
+  systemCPUTime: number;
+  maxRSS: number;
+  minorPageFault: number;
+  majorPageFault: number;
+  fsRead: number;
+  fsWrite: number;
+  voluntaryContextSwitches: number;
+  involuntaryContextSwitches: number;
+}
+
+export interface ExitResult {
+  /** Exit code, or null where a signal ended it or the status is unknown. */
+  code: number | null;
+  /** The signal that ended it, or null. */
+  signal: NodeJS.Signals | null;
+  coreDumped: boolean;
+  /** null where the kernel could not give it (status 'unknown' or 'held-by-tracer', and attach()). */
+  resourceUsage: ResourceUsage | null;
+  /**
+   * 'exact': from waitid(2). 'unknown': somebody else took our zombie (SIGCHLD ignored, a foreign wait), or it never was
+   * our child. 'held-by-tracer': it is dead but its tracer does not let go.
+   */
+  status: 'exact' | 'unknown' | 'held-by-tracer';
+}
+
+export interface Member {
+  pid: number;
+  ppid: number;
+  pgid: number;
+  sid: number;
+  /** State letter of proc(5): R S D T t Z ... */
+  state: string;
+  comm: string;
+  /** Clock ticks after boot, field 22 of /proc/pid/stat. */
+  startTime: number;
+  /** Resident bytes. */
+  rss: number;
+}
+
+/** Who holds a pipe open after the leader's end. */
+export interface Holder {
+  pid: number;
+  comm: string;
+}
+
+export interface ClosedResult {
+  /** True where a pipe was cut at drainMs while somebody still held it. */
+  truncated: boolean;
+  heldBy: Holder[];
+}
+
+export type TeardownCause = 'stop' | 'abort' | 'timeout' | 'dispose' | 'exit' | 'lease';
+
+export interface Survivor {
+  pid: number;
+  ppid: number;
+  pgid: number;
+  sid: number;
+  state: string;
+  comm: string;
+  /** Kernel function it sleeps in, '' where /proc does not tell. */
+  wchan: string;
+  /** Why the last signal did not reach it ('EPERM'), or null: it was signalled and has not died. */
+  error: string | null;
+  /** True for a dead process whose tracer does not wait. */
+  heldByTracer: boolean;
+}
+
+export interface StepRecord {
+  signal: NodeJS.Signals;
+  /** Milliseconds from the start of the teardown. */
+  atMs: number;
+  /** Who was signalled: the whole group at once, the leader alone, each member by pidfd, or EPERM members by the killer. */
+  target: 'group' | 'leader' | 'members' | 'killer';
+  /** Error code of the signal or of the killer, or null. */
+  error: string | null;
+}
+
+export interface TeardownReport {
+  /** True where the group was seen empty (zombies do not count). */
+  empty: boolean;
+  /** What entered the teardown; null where the group ended by itself. */
+  cause: TeardownCause | null;
+  /** What emptiness rests on. 'unverified': /proc could not be read. */
+  evidence: 'esrch' | 'census' | 'leader' | 'unverified';
+  /** 'group' covers members of the group (and session); who left it by setsid or setpgid is not covered. */
+  covers: Containment;
+  survivors: Survivor[];
+  steps: StepRecord[];
+  durationMs: number;
+  /** Facts a reader should know: 'leader-signalled-alone', 'numeric-pids', 'killer-failed: ...', 'killer-timeout', 'pin-lost' ... */
+  notes: string[];
+}
+
+/** What holds for this handle on this kernel. */
+export interface Mechanism {
+  readonly isolation: Isolation;
+  readonly containment: Containment;
+  readonly spawn: 'clone3' | 'clone' | 'fork' | 'attach';
+  readonly exitNotice: 'pidfd' | 'waitid';
+  /** How the group is pinned against reuse of its number. */
+  readonly groupSignal: 'pidfd-group' | 'zombie-pin' | 'member-pidfds' | 'leader-only';
+  readonly parentDeathSignal: NodeJS.Signals | 'none';
+}
+
+/** Running: the leader lives. LeaderExited: it ended, members live. Draining: teardown runs. Empty: nobody is left. */
+export type GroupState = 'running' | 'stopped' | 'leader-exited' | 'draining' | 'empty' | 'survivors';
+
+export interface StateChange {
+  state: 'running' | 'stopped' | 'continued' | 'leader-exited' | 'draining' | 'empty' | 'survivors';
+  /** The stop signal, for 'stopped'. */
+  signal?: NodeJS.Signals;
+}
+
+/** Who received a signal: the whole group, the leader alone, its members one by one, or nobody because it is gone. */
+export type SignalTarget = 'group' | 'leader' | 'members' | 'gone';
+
+type DefaultEntry<N extends number> = N extends 0 ? 'ignore' : N extends 1 ? 'pipe' : 'inherit';
+type OrDefault<E, N extends number> = E extends null | undefined ? DefaultEntry<N> : E;
+type Entry<S extends StdioOption, N extends number> = S extends 'pipe' | 'ignore' | 'inherit'
+  ? S
+  : S extends readonly StdioEntry[]
+    ? number extends S['length']
+      ? StdioEntry
+      : `${N}` extends keyof S
+        ? OrDefault<S[`${N}` & keyof S], N>
+        : DefaultEntry<N>
+    : StdioEntry;
+type Piped<E, T> = [E] extends ['pipe'] ? T : 'pipe' extends E ? T | null : null;
+
+/** Types of the streams that follow from the stdio literal. */
+export type StdinOf<S extends StdioOption> = Piped<Entry<S, 0>, Writable>;
+export type StdoutOf<S extends StdioOption> = Piped<Entry<S, 1>, Readable>;
+export type StderrOf<S extends StdioOption> = Piped<Entry<S, 2>, Readable>;
+/** The handle that spawn() gives for this stdio. */
+export type Spawned<S extends StdioOption> = ProcessGroup<StdinOf<S>, StdoutOf<S>, StderrOf<S>>;
+export type DefaultStdio = readonly ['ignore', 'pipe', 'inherit'];
+
+export interface OutputOptions<S extends StdioOption = StdioOption> extends SpawnOptions<S> {
+  /** Bytes kept of each of stdout and stderr (default 1 MiB); what comes later is read and dropped. */
+  maxBytes?: number;
+  /** 'utf8' gives strings (default), 'buffer' gives Buffers. */
+  encoding?: BufferEncoding | 'buffer';
+  /** Written to stdin, which is then closed. */
+  input?: string | Uint8Array;
+}
+
+export interface OutputResult<T = string> {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: T;
+  stderr: T;
+  /** True where maxBytes was reached or a pipe was cut. */
+  truncated: boolean;
+  exit: ExitResult;
+  report: TeardownReport;
+}

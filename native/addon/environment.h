@@ -1,0 +1,46 @@
+// One JavaScript Environment (the main thread or a worker): its queue of events and how it is woken.
+#pragma once
+#include <napi.h>
+
+#include <vector>
+
+#include "events.h"
+
+namespace procgroup {
+
+class Environment {
+ public:
+  // `deliver(count)` is called with rows in `buffer()`; nullptr where the Environment cannot take a thread-safe
+  // function.
+  static Environment* create(Napi::Env env, Napi::Function deliver);
+  static constexpr int kRows = 256;
+
+  uint32_t id() const { return id_; }
+  void set_id(uint32_t id) { id_ = id; }  // by the engine, under its lock
+  Napi::Value buffer() const { return buffer_.Value(); }
+  Payload* payload(size_t row) { return row < current_.size() ? current_[row].payload.get() : nullptr; }
+
+  // Its own thread.
+  void ref();
+  void unref();
+
+  // Under the engine's lock.
+  std::vector<Event> queue;
+  bool notified = false;
+  void notify();
+
+ private:
+  Environment() = default;
+  static void on_call(napi_env env, napi_value callback, void* context, void* data);
+  static void on_cleanup(void* self);
+  void deliver(napi_env env, napi_value callback);
+
+  napi_env env_ = nullptr;
+  uint32_t id_ = 0;
+  napi_threadsafe_function wake_ = nullptr;
+  Napi::Reference<Napi::Value> buffer_;
+  double* rows_ = nullptr;
+  std::vector<Event> current_;
+};
+
+}  // namespace procgroup

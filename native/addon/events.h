@@ -1,0 +1,31 @@
+// What the engine tells an Environment. An event is a row of numbers; what does not fit is its payload, fetched by row.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/procfs.h"
+#include "core/result.h"
+#include "core/supervisor.h"
+
+namespace procgroup {
+
+// The order is part of the protocol with lib/native.ts.
+enum class EventType : int32_t { Spawned = 0, Failed, Exit, Draining, Gone, Members, StopState, PidfdReady, Holders };
+
+struct Payload {
+  const char* syscall = nullptr;
+  std::vector<int> fds;
+  std::vector<StepRecord> steps;
+  std::vector<SurvivorRecord> survivors;
+  std::vector<ProcStat> members;
+  std::vector<Holder> holders;
+};
+
+struct Event {
+  static constexpr int kColumns = 16;
+  double row[kColumns] = {};
+  std::unique_ptr<Payload> payload;
+};
+
+}  // namespace procgroup

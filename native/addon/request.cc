@@ -1,0 +1,156 @@
+#include "request.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmath>
+
+namespace procgroup {
+namespace {
+
+rlim_t g_started_nofile = RLIM_INFINITY;  // RLIM_INFINITY: not known, nothing is restored
+
+std::string to_string(const Napi::Value& value) {
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+// "a\0b\0" -> {a, b, nullptr}, pointing into `block`.
+void split(std::string* block, std::vector<char*>* out) {
+  if (!block->empty()) block->push_back('\0');
+  for (size_t i = 0; i < block->size(); i += strlen(&(*block)[i]) + 1) out->push_back(&(*block)[i]);
+  out->push_back(nullptr);
+}
+
+uint64_t to_ns(double ms) {
+  if (!(ms > 0)) return 0;
+  return ms >= 1e12 ? UINT64_MAX / 4 : static_cast<uint64_t>(ms * 1e6);
+}
+
+int or_unset(double value) { return std::isnan(value) ? kUnset : static_cast<int>(value); }
+
+uint64_t to_limit(double value) { return std::isinf(value) ? RLIM_INFINITY : static_cast<uint64_t>(value); }
+
+}  // namespace
+
+// Nothing in this process says what Node started with. Its parent's soft limit is what it inherited, unless somebody
+// in between changed it; where the hard limits differ somebody did, and nothing is restored.
+void remember_started_limits() {
+  struct rlimit ours, parents;
+  if (getrlimit(RLIMIT_NOFILE, &ours) != 0 || ours.rlim_cur != ours.rlim_max) return;
+  if (syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, nullptr, &parents) != 0) {
+    char path[40], line[160];
+    snprintf(path, sizeof path, "/proc/%d/limits", getppid());
+    FILE* file = fopen(path, "re");
+    if (file == nullptr) return;
+    bool found = false;
+    unsigned long long soft, hard;
+    while (!found && fgets(line, sizeof line, file) != nullptr) {
+      found = sscanf(line, "Max open files %llu %llu", &soft, &hard) == 2;
+    }
+    fclose(file);
+    if (!found) return;
+    parents.rlim_cur = soft;
+    parents.rlim_max = hard;
+  }
+  if (parents.rlim_max == ours.rlim_max && parents.rlim_cur < ours.rlim_cur) g_started_nofile = parents.rlim_cur;
+}
+
+void read_teardown(const double* numbers, size_t* at, GroupOptions* options, uint64_t* killer_timeout_ns) {
+  options->kill_wait_ns = to_ns(numbers[(*at)++]);
+  options->exit_grace_ns = to_ns(numbers[(*at)++]);
+  *killer_timeout_ns = to_ns(numbers[(*at)++]);
+  size_t steps = static_cast<size_t>(numbers[(*at)++]);
+  for (size_t i = 0; i < steps; i++, *at += 2) {
+    options->ladder.push({static_cast<int32_t>(numbers[*at]), to_ns(numbers[*at + 1])});
+  }
+}
+
+std::shared_ptr<const Killer> read_killer(Napi::Value value, uint64_t timeout_ns) {
+  if (!value.IsString()) return nullptr;
+  auto killer = std::make_shared<Killer>();
+  std::string block = to_string(value);
+  std::vector<char*> words;
+  split(&block, &words);
+  for (char* word : words) {
+    if (word != nullptr) killer->command.emplace_back(word);
+  }
+  killer->timeout_ns = timeout_ns;
+  return killer;
+}
+
+std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environment) {
+  auto job = std::make_unique<Job>();
+  job->environment = environment;
+  job->ticket = info[0].As<Napi::Number>().Uint32Value();
+  job->file = to_string(info[1]);
+  job->argv_block = to_string(info[2]);
+  split(&job->argv_block, &job->argv);
+  if (info[3].IsString()) {
+    job->env_block = to_string(info[3]);
+  } else {  // the process's own: on the main thread process.env writes through to it
+    for (char** e = environ; e != nullptr && *e != nullptr; e++) {
+      if (!job->env_block.empty()) job->env_block.push_back('\0');
+      job->env_block.append(*e);
+    }
+  }
+  split(&job->env_block, &job->envp);
+  SpawnRequest& request = job->request;
+  request.file = job->file.c_str();
+  request.argv = job->argv.data();
+  request.argc = static_cast<int>(job->argv.size()) - 1;
+  request.envp = job->envp.data();
+  if (info[4].IsString()) {
+    job->cwd = to_string(info[4]);
+    request.cwd = job->cwd.c_str();
+  }
+  std::vector<char*> paths;
+  job->path_block = to_string(info[5]);
+  split(&job->path_block, &paths);
+
+  const double* n = info[7].As<Napi::Float64Array>().Data();
+  size_t at = 0;
+  request.isolation = static_cast<Isolation>(static_cast<int>(n[at++]));
+  job->contain_group = n[at++] != 0;
+  request.foreground = n[at++] != 0;
+  request.close_strays = n[at++] != 0;
+  job->held = n[at++] != 0;
+  request.parent_death_signal = static_cast<int>(n[at++]);
+  request.umask = or_unset(n[at++]);
+  request.nice = or_unset(n[at++]);
+  request.oom_score_adj = or_unset(n[at++]);
+  job->options.timeout_ns = to_ns(n[at++]);
+  uint64_t killer_timeout = 0;
+  read_teardown(n, &at, &job->options, &killer_timeout);
+  job->killer = read_killer(info[6], killer_timeout);
+  job->options.killer = job->killer != nullptr;
+
+  size_t entries = static_cast<size_t>(n[at++]);
+  size_t next_path = 0;
+  for (size_t i = 0; i < entries; i++, at += 4) {
+    StdioSpec spec = {static_cast<StdioKind>(static_cast<int>(n[at])), static_cast<int>(n[at + 1]), nullptr,
+                      static_cast<int>(n[at + 2]), static_cast<int>(n[at + 3])};
+    if (spec.kind == StdioKind::File) spec.path = paths[next_path++];
+    if (spec.kind == StdioKind::Descriptor && spec.fd > 2) {
+      // A copy: the caller may close its descriptor as soon as this call returns. A bad one is reported by the spawn.
+      int copy = fcntl(spec.fd, F_DUPFD_CLOEXEC, 3);
+      if (copy >= 0) job->owned_fds.push_back(spec.fd = copy);
+    }
+    request.stdio.push(spec);
+  }
+  size_t limits = static_cast<size_t>(n[at++]);
+  bool nofile_given = false;
+  for (size_t i = 0; i < limits; i++, at += 3) {
+    request.rlimits.push({static_cast<int32_t>(n[at]), 0, to_limit(n[at + 1]), to_limit(n[at + 2])});
+    nofile_given |= static_cast<int>(n[at]) == RLIMIT_NOFILE;
+  }
+  if (!nofile_given && g_started_nofile != RLIM_INFINITY) {
+    request.rlimits.push({RLIMIT_NOFILE, 1, g_started_nofile, 0});
+  }
+  return job;
+}
+
+}  // namespace procgroup

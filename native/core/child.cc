@@ -1,0 +1,371 @@
+// Between clone and exec. This code runs in a process that shares its parent's memory (CLONE_VM) while the parent's
+// spawning thread is suspended and its other threads run on. It must therefore not
+//   - call into libc: wrappers write the parent's errno and may take locks that another thread holds;
+//   - allocate, take a lock, or touch thread-local state;
+//   - return from run_child: the frames below it belong to nobody.
+// Only inline system calls on the plan are left. Signals are all blocked on entry and the dispositions are reset before
+// the mask is cleared, so that no handler of the parent can run here. The file is built without sanitizers and without
+// a stack protector; a test holds its undefined symbols against an empty list.
+#include "child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#define CHILD_INLINE static inline __attribute__((always_inline))
+
+namespace procgroup {
+namespace {
+
+#if defined(__x86_64__)
+CHILD_INLINE long call(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  long result;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+#elif defined(__aarch64__)
+CHILD_INLINE long call(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+  register long x8 __asm__("x8") = nr;
+  register long x0 __asm__("x0") = a;
+  register long x1 __asm__("x1") = b;
+  register long x2 __asm__("x2") = c;
+  register long x3 __asm__("x3") = d;
+  register long x4 __asm__("x4") = e;
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+  return x0;
+}
+#else
+#error "procgroup supports x86_64 and aarch64"
+#endif
+
+template <typename T>
+CHILD_INLINE long arg(T* p) {
+  return reinterpret_cast<long>(p);
+}
+
+constexpr long kPrSetPdeathsig = 1;
+constexpr long kTiocspgrp = 0x5410;
+constexpr unsigned kCloseRangeUnshare = 2;
+constexpr int kLastSignal = 64;
+constexpr int kSigkill = 9, kSigstop = 19;
+
+// struct sigaction as the kernel takes it on both architectures.
+struct KernelSigaction {
+  unsigned long handler;
+  unsigned long flags;
+  unsigned long restorer;
+  uint64_t mask;
+};
+
+[[noreturn]] CHILD_INLINE void leave() {
+  for (;;) call(__NR_exit_group, 127);
+}
+
+[[noreturn]] CHILD_INLINE void fail(ChildPlan* p, long result, int32_t index = -1) {
+  p->error_index = index;
+  p->error = static_cast<int32_t>(-result);
+  leave();
+}
+
+CHILD_INLINE void reset_signals(ChildPlan* p) {
+  p->stage = Stage::Signals;
+  for (int sig = 1; sig <= kLastSignal; sig++) {
+    if (sig == kSigkill || sig == kSigstop) continue;
+    if ((p->keep_ignored >> (sig - 1)) & 1) continue;
+    KernelSigaction act;
+    act.handler = 0;  // SIG_DFL; field by field, so that no memset is called
+    act.flags = 0;
+    act.restorer = 0;
+    act.mask = 0;
+    long r = call(__NR_rt_sigaction, sig, arg(&act), 0, 8);
+    if (r < 0) fail(p, r, sig);
+  }
+}
+
+// Sets the placement and then asks the kernel for it: what was realised is what the guard of killpg trusts.
+CHILD_INLINE void place(ChildPlan* p) {
+  long r;
+  if (p->isolation == Isolation::Session) {
+    p->stage = Stage::Setsid;
+    if ((r = call(__NR_setsid)) < 0) fail(p, r);
+  } else if (p->isolation == Isolation::Group) {
+    p->stage = Stage::Setpgid;
+    if ((r = call(__NR_setpgid, 0, 0)) < 0) fail(p, r);
+  }
+  p->stage = Stage::Placement;
+  if ((r = call(__NR_getpgid, 0)) < 0) fail(p, r);
+  p->pgid = static_cast<int32_t>(r);
+  if ((r = call(__NR_getsid, 0)) < 0) fail(p, r);
+  p->sid = static_cast<int32_t>(r);
+  if (p->tty >= 0) {
+    // SIGTTOU is blocked, so that a background process may hand the terminal over. tcsetpgrp(3).
+    p->stage = Stage::Foreground;
+    int32_t pgid = p->pgid;
+    if ((r = call(__NR_ioctl, p->tty, kTiocspgrp, arg(&pgid))) < 0) fail(p, r);
+  }
+}
+
+CHILD_INLINE void bind_to_parent(ChildPlan* p) {
+  if (p->parent_death_signal == 0) return;
+  p->stage = Stage::ParentDeath;
+  long r = call(__NR_prctl, kPrSetPdeathsig, p->parent_death_signal);
+  if (r < 0) fail(p, r);
+  // A parent that died before prctl sends nothing: it is seen by its number instead.
+  if (call(__NR_getppid) != p->parent_pid) leave();
+}
+
+CHILD_INLINE void write_oom_score(ChildPlan* p) {
+  p->stage = Stage::OomScore;
+  char text[8];
+  int n = 0;
+  int value = p->oom_score_adj;
+  if (value < 0) text[n++] = '-', value = -value;
+  int divisor = 1000;
+  while (divisor > 1 && value / divisor == 0) divisor /= 10;
+  for (; divisor > 0; divisor /= 10) text[n++] = static_cast<char>('0' + value / divisor % 10);
+  static const char path[] = "/proc/self/oom_score_adj";
+  long fd = call(__NR_openat, AT_FDCWD, arg(path), O_WRONLY | O_CLOEXEC, 0);
+  if (fd < 0) fail(p, fd);
+  long r = call(__NR_write, fd, arg(text), n);
+  if (r < 0) fail(p, r);
+  call(__NR_close, fd);
+}
+
+CHILD_INLINE void set_process_attributes(ChildPlan* p) {
+  long r;
+  if (p->umask != kUnset) {
+    p->stage = Stage::Umask;
+    call(__NR_umask, p->umask);
+  }
+  if (p->nice != kUnset) {
+    p->stage = Stage::Nice;
+    if ((r = call(__NR_setpriority, 0, 0, p->nice)) < 0) fail(p, r);
+  }
+  if (p->oom_score_adj != kUnset) write_oom_score(p);
+  if (p->cwd != nullptr) {
+    p->stage = Stage::Chdir;
+    if ((r = call(__NR_chdir, arg(p->cwd))) < 0) fail(p, r);
+  }
+}
+
+CHILD_INLINE bool is_target(const ChildPlan* p, int32_t fd) {
+  for (int32_t i = 0; i < p->fd_count; i++) {
+    if (p->fds[i].target == fd) return true;
+  }
+  return false;
+}
+
+// First every source that sits on some target's number is moved out of the way, then each target is made. A source that
+// already has its target's number keeps it, with FD_CLOEXEC cleared (dup2(n, n) would not clear it).
+CHILD_INLINE void place_descriptors(ChildPlan* p, int32_t* moved) {
+  p->stage = Stage::Descriptors;
+  for (int32_t i = 0; i < p->fd_count; i++) {
+    const FdMap& m = p->fds[i];
+    moved[i] = m.source;
+    if (m.source == m.target || !is_target(p, m.source)) continue;
+    long r = call(__NR_fcntl, m.source, F_DUPFD_CLOEXEC, p->scratch_from);
+    if (r < 0) fail(p, r, m.target);
+    moved[i] = static_cast<int32_t>(r);
+  }
+  for (int32_t i = 0; i < p->fd_count; i++) {
+    const FdMap& m = p->fds[i];
+    long r = m.source == m.target ? call(__NR_fcntl, m.target, F_SETFD, 0) : call(__NR_dup3, moved[i], m.target, 0);
+    if (r < 0) fail(p, r, m.target);
+  }
+}
+
+struct Dirent64 {
+  uint64_t ino;
+  int64_t off;
+  uint16_t reclen;
+  uint8_t type;
+  char name[];
+};
+
+// Without close_range(2): the table as /proc shows it. Read again until a pass closed nothing, since closing shifts it.
+CHILD_INLINE void close_strays_by_proc(ChildPlan* p) {
+  static const char path[] = "/proc/self/fd";
+  long dir = call(__NR_openat, AT_FDCWD, arg(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (dir < 0) fail(p, dir);
+  alignas(8) char buffer[4096];
+  for (bool closed = true; closed;) {
+    closed = false;
+    call(__NR_lseek, dir, 0, 0);
+    long n;
+    while ((n = call(__NR_getdents64, dir, arg(buffer), sizeof buffer)) > 0) {
+      for (long at = 0; at < n;) {
+        const Dirent64* entry = reinterpret_cast<const Dirent64*>(buffer + at);
+        at += entry->reclen;
+        if (entry->name[0] < '0' || entry->name[0] > '9') continue;
+        int32_t fd = 0;
+        for (const char* c = entry->name; *c != 0; c++) fd = fd * 10 + (*c - '0');
+        if (fd == dir || is_target(p, fd)) continue;
+        call(__NR_close, fd);
+        closed = true;
+      }
+    }
+    if (n < 0) fail(p, n);
+  }
+  call(__NR_close, dir);
+}
+
+CHILD_INLINE void close_strays(ChildPlan* p) {
+  if (!p->close_strays) return;
+  p->stage = Stage::StrayFds;
+  if (!p->have_close_range) return close_strays_by_proc(p);
+  uint32_t from = 0;
+  for (int32_t i = 0; i < p->fd_count; i++) {
+    uint32_t target = static_cast<uint32_t>(p->fds[i].target);
+    if (target > from) {
+      long r = call(__NR_close_range, from, target - 1, 0);
+      if (r < 0) fail(p, r);
+    }
+    from = target + 1;
+  }
+  long r = call(__NR_close_range, from, ~0u, 0);
+  if (r < 0) fail(p, r);
+}
+
+CHILD_INLINE void set_rlimits(ChildPlan* p) {
+  p->stage = Stage::Rlimit;
+  for (int32_t i = 0; i < p->rlimit_count; i++) {
+    const RlimitSet& l = p->rlimits[i];
+    uint64_t value[2] = {l.soft, l.hard};
+    long r;
+    if (l.keep_hard) {
+      uint64_t now[2];
+      if ((r = call(__NR_prlimit64, 0, l.resource, 0, arg(now))) < 0) fail(p, r, l.resource);
+      value[1] = now[1];
+    }
+    if ((r = call(__NR_prlimit64, 0, l.resource, arg(value), 0)) < 0) fail(p, r, l.resource);
+  }
+}
+
+// As execvp(3): the next candidate after ENOENT, ENOTDIR and their kin, EACCES remembered, ENOEXEC given to /bin/sh.
+[[noreturn]] CHILD_INLINE void exec(ChildPlan* p) {
+  p->stage = Stage::Exec;
+  long result = -2;  // ENOENT
+  for (int32_t i = 0; p->candidates[i] != nullptr; i++) {
+    long r = call(__NR_execve, arg(p->candidates[i]), arg(p->argv), arg(p->envp));
+    if (r == -8) {  // ENOEXEC
+      p->sh_argv[1] = const_cast<char*>(p->candidates[i]);
+      r = call(__NR_execve, arg(p->sh_argv[0]), arg(p->sh_argv), arg(p->envp));
+    }
+    switch (-r) {
+      case 13:  // EACCES
+        result = r;
+        continue;
+      case 2:    // ENOENT
+      case 20:   // ENOTDIR
+      case 116:  // ESTALE
+      case 19:   // ENODEV
+      case 110:  // ETIMEDOUT
+        if (result == -2) result = r;
+        continue;
+      default:
+        fail(p, r, i);
+    }
+  }
+  fail(p, result);
+}
+
+}  // namespace
+
+// Called once, by the assembly below, on the stack of the clone.
+extern "C" __attribute__((visibility("hidden"), used, noreturn)) void procgroup_run_child(ChildPlan* p) {
+  if (p->unshare_from >= 0) {
+    // Until this call the descriptor table is the parent's own: nothing of it may be touched if the call fails.
+    p->stage = Stage::FdTable;
+    long r = call(__NR_close_range, p->unshare_from, ~0u, kCloseRangeUnshare);
+    if (r < 0) fail(p, r);
+  }
+  reset_signals(p);
+  place(p);
+  bind_to_parent(p);
+  set_process_attributes(p);
+  int32_t moved[kMaxFds];
+  place_descriptors(p, moved);
+  close_strays(p);
+  set_rlimits(p);
+  p->stage = Stage::SignalMask;
+  uint64_t none = 0;
+  long r = call(__NR_rt_sigprocmask, SIG_SETMASK, arg(&none), 0, 8);
+  if (r < 0) fail(p, r);
+  exec(p);
+}
+
+#if defined(__x86_64__)
+// The child comes back from the syscall on its own stack with our registers; it takes the plan from r12.
+static long start(long nr, long a, long b, long c, long d, long e, ChildPlan* plan) {
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  register ChildPlan* r12 __asm__("r12") = plan;
+  long result;
+  __asm__ volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r12, %%rdi\n\t"
+      "call procgroup_run_child\n\t"
+      "ud2\n"
+      "1:"
+      : "=a"(result)
+      : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r12)
+      : "rcx", "r11", "memory");
+  return result;
+}
+#elif defined(__aarch64__)
+static long start(long nr, long a, long b, long c, long d, long e, ChildPlan* plan) {
+  register long x8 __asm__("x8") = nr;
+  register long x0 __asm__("x0") = a;
+  register long x1 __asm__("x1") = b;
+  register long x2 __asm__("x2") = c;
+  register long x3 __asm__("x3") = d;
+  register long x4 __asm__("x4") = e;
+  register ChildPlan* x20 __asm__("x20") = plan;
+  __asm__ volatile(
+      "svc 0\n\t"
+      "cbnz x0, 1f\n\t"
+      "mov x29, xzr\n\t"
+      "mov x30, xzr\n\t"
+      "mov x0, x20\n\t"
+      "bl procgroup_run_child\n\t"
+      "brk 1\n"
+      "1:"
+      : "+r"(x0)
+      : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x20)
+      : "memory");
+  return x0;
+}
+#endif
+
+constexpr uint64_t kClonePidfd = 0x1000, kCloneParentSettid = 0x100000;
+
+long clone_child(uint64_t flags, const ChildStack& stack, ChildPlan* plan) {
+  uintptr_t top = (reinterpret_cast<uintptr_t>(stack.base) + stack.size) & ~uintptr_t{15};
+  // clone(2) has one slot for both: CLONE_PIDFD takes the place of CLONE_PARENT_SETTID.
+  if (!(flags & kClonePidfd)) flags |= kCloneParentSettid;
+  long slot = arg(flags & kClonePidfd ? &plan->pidfd : &plan->pid);
+  return start(__NR_clone, static_cast<long>(flags | SIGCHLD), static_cast<long>(top), slot, 0, 0, plan);
+}
+
+long clone3_child(uint64_t flags, const ChildStack& stack, ChildPlan* plan) {
+  CloneArgs args;
+  args.flags = flags | kCloneParentSettid;
+  args.pidfd = flags & kClonePidfd ? reinterpret_cast<uint64_t>(&plan->pidfd) : 0;
+  args.child_tid = 0;
+  args.parent_tid = reinterpret_cast<uint64_t>(&plan->pid);
+  args.exit_signal = SIGCHLD;
+  args.stack = reinterpret_cast<uint64_t>(stack.base);
+  args.stack_size = stack.size & ~size_t{15};
+  args.tls = 0;
+  return start(__NR_clone3, arg(&args), sizeof args, 0, 0, 0, plan);
+}
+
+}  // namespace procgroup

@@ -1,0 +1,31 @@
+// The half between clone and exec. See child.cc for what is forbidden there.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan.h"
+
+namespace procgroup {
+
+// ABI of clone3(2), the first version (64 bytes, since Linux 5.3).
+struct CloneArgs {
+  uint64_t flags;
+  uint64_t pidfd;
+  uint64_t child_tid;
+  uint64_t parent_tid;
+  uint64_t exit_signal;
+  uint64_t stack;
+  uint64_t stack_size;
+  uint64_t tls;
+};
+
+struct ChildStack {
+  void* base;
+  size_t size;
+};
+
+// Both start run_child(plan) on `stack` and return the pid, or a negative errno. Every signal must be blocked.
+long clone_child(uint64_t flags, const ChildStack& stack, ChildPlan* plan);
+long clone3_child(uint64_t flags, const ChildStack& stack, ChildPlan* plan);
+
+}  // namespace procgroup

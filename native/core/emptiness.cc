@@ -1,0 +1,257 @@
+// The proof that a group is empty. Only these are proofs: ESRCH from signal 0 to the group, the leader's own end under
+// containment `leader`, and a census begun after SIGKILL reached the whole group. A scan of /proc alone is none: a
+// chain that forks and exits can stay invisible to it.
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+namespace procgroup {
+namespace {
+
+constexpr size_t kWatchLimit = 64;           // members waited for at a time, where the group is signalled as one
+constexpr uint64_t kFirstRetry = 5'000'000;  // 5 ms, doubled up to 1 s
+constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zombies is called empty without a SIGKILL
+
+}  // namespace
+
+bool Supervisor::belongs(const Group& group, const ProcStat& process) const {
+  if (process.pid == group.ref.leader && !group.ref.leader_exited) return true;
+  if (group.ref.pin == Pin::Leader) return false;
+  return process.pgid == group.ref.pgid || (group.ref.session && process.sid == group.ref.sid);
+}
+
+// Called whenever the group may have become empty. Does nothing while somebody known to live is being waited for.
+void Supervisor::settle(Group& group) {
+  if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
+  if (!group.ref.leader_exited || !group.members.empty()) return;
+  if (group.ref.pin == Pin::Leader) return finish(group, true, Evidence::Leader);
+  bool pinned_by_zombie = !group.ref.leader_reaped;
+  if (!pinned_by_zombie && probe_group(group.ref) == -ESRCH) {
+    if (!group.ref.session) return finish(group, true, Evidence::Esrch);
+  }
+  request_census(group);
+}
+
+void Supervisor::request_census(Group& group) {
+  group.census_due = true;
+  census_due_ = true;
+}
+
+void Supervisor::retry_later(Group& group) {
+  uint32_t doublings = group.retries < 8 ? group.retries : 8;
+  group.retries++;
+  uint64_t pause = kFirstRetry << doublings;
+  timers_.arm(&group.retry_timer, now_ns() + (pause < 1'000'000'000 ? pause : 1'000'000'000));
+}
+
+// One pass over /proc serves every group that waits for one.
+void Supervisor::on_batch_end() {
+  if (sweep_due_) {
+    sweep_due_ = false;
+    for (size_t i = 0; i < slots_.size(); i++) {
+      if (slots_[i] != nullptr && slots_[i]->sweep_due) sweep_members(*slots_[i]);
+    }
+  }
+  if (!census_due_) return;
+  census_due_ = false;
+  Vec<Group*> due;
+  for (Group* group : slots_) {
+    if (group == nullptr || !group->census_due) continue;
+    group->census_due = false;
+    group->found.clear();
+    group->found_zombies = 0;
+    due.push(group);
+  }
+  uint64_t started = now_ns();
+  // Groups are freed by this thread only, and what belongs() reads changes on this thread only.
+  listener_->unlock();
+  bool complete = proc_.scan([&](const ProcStat& process) {
+    for (Group* group : due) {
+      if (!belongs(*group, process)) continue;
+      if (process.alive())
+        group->found.push(process);
+      else
+        group->found_zombies++;
+    }
+  });
+  listener_->lock();
+  for (Group* group : due) after_census(*group, started, complete);
+}
+
+void Supervisor::after_census(Group& group, uint64_t started, bool complete) {
+  if (group.list_due) {
+    group.list_due = false;
+    listener_->on_members(group);
+  }
+  if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
+  if (!complete) group.report.notes |= kNoteProcUnreadable;
+  if (group.final_due) return name_survivors(group, complete);
+  bool look_again = false;
+  if (group.signal_due) {
+    group.signal_due = false;
+    if (group.options.killer) run_killer(group);
+    look_again = (group.ref.pin == Pin::Members || group.ref.session) && signal_members(group);
+  } else if (group.ladder.state() == LadderState::Killing && (group.ref.pin == Pin::Members || group.ref.session)) {
+    look_again = signal_members(group);  // born since the last look
+  }
+  if (look_again) {
+    group.signal_due = group.ladder.state() == LadderState::Grace;
+    return request_census(group);
+  }
+  if (!group.ref.leader_exited) return;
+  if (!complete) return retry_later(group);
+  if (group.found.empty()) return no_live_member(group, started);
+  group.clean_scans = 0;
+  bool watching = !group.members.empty();
+  for (const ProcStat& member : group.found) {
+    if (group.members.size() >= kWatchLimit) break;
+    watching |= watch(group, member) != nullptr;
+  }
+  // No pidfd to wait on (none at all, or a full table), or all of them ended meanwhile.
+  if (!watching) retry_later(group);
+}
+
+void Supervisor::no_live_member(Group& group, uint64_t started) {
+  Evidence strong = group.ref.session ? Evidence::Census : Evidence::Esrch;
+  bool swept = group.killed_at != 0 && started > group.killed_at;
+  if (!group.ref.leader_reaped && !swept && !group.options.killer) {
+    // The zombie that pins the number also answers for the group. With nobody else to be seen it is given up for proof.
+    if (reap(group) && probe_group(group.ref) != -ESRCH) {
+      group.ref.pin = Pin::Members;
+      group.ref.numeric_members = !(features_ & kFeaturePidfd);
+      group.report.notes |= kNotePinLost;
+      return retry_later(group);
+    }
+  }
+  if (group.ref.leader_reaped) {
+    int r = probe_group(group.ref);
+    if (r == -ESRCH) return finish(group, true, strong);
+    // Somebody answers who cannot be seen: under hidepid this is a member of another user, not a zombie.
+    if (r == -EPERM && group.found_zombies == 0) {
+      group.report.notes |= kNoteProcUnreadable;
+      return retry_later(group);
+    }
+  }
+  if (swept) return finish(group, true, Evidence::Census);
+  if (group.found_zombies == 0 && group.ref.leader_reaped) return retry_later(group);  // a chain too fast to be seen
+  if (++group.clean_scans >= kCleanScans) return finish(group, true, Evidence::Census);
+  retry_later(group);
+}
+
+Watched* Supervisor::watch(Group& group, const ProcStat& member) {
+  for (Watched& known : group.members) {
+    if (known.pid == member.pid && known.start_time == member.start_time) return &known;
+  }
+  if (!(features_ & kFeaturePidfd)) return nullptr;
+  int fd = sys_pidfd_open(member.pid);
+  if (fd < 0) return nullptr;
+  fd = move_high(fd, high_fd_);
+  // The number may have been given to another since the scan; from here on the pidfd says who is meant.
+  ProcStat again;
+  bool same = proc_.stat(member.pid, &again) && again.start_time == member.start_time && belongs(group, again);
+  if (!same || reaper_->add(fd, {kMember, group.slot, group.generation}) < 0) {
+    close(fd);
+    return nullptr;
+  }
+  group.members.push({member.pid, fd, member.start_time, 0});
+  return &group.members.back();
+}
+
+void Supervisor::unwatch(Group& group, size_t i) {
+  reaper_->remove(group.members[i].pidfd);
+  close(group.members[i].pidfd);
+  group.members.remove_swap(i);
+}
+
+void Supervisor::sweep_members(Group& group) {
+  group.sweep_due = false;
+  Vec<struct pollfd> polled;
+  for (const Watched& member : group.members) polled.push({member.pidfd, POLLIN, 0});
+  if (poll(polled.data(), polled.size(), 0) > 0) {
+    for (size_t i = polled.size(); i-- > 0;) {
+      if (polled[i].revents != 0) unwatch(group, i);
+    }
+  }
+  settle(group);
+}
+
+// The current step, to every member that the group signal does not reach. True: somebody new was signalled, look again.
+bool Supervisor::signal_members(Group& group) {
+  int sig = group.ladder.signal();
+  bool any = false;
+  int err = 0;
+  for (const ProcStat& member : group.found) {
+    if (group.ref.pin != Pin::Members && member.pgid == group.ref.pgid) continue;
+    if (group.ref.pin != Pin::Members && member.pid == group.ref.leader) continue;
+    int pidfd = -1;
+    Watched* watched = nullptr;
+    if (group.ref.numeric_members || !(features_ & kFeaturePidfd)) {
+      ProcStat again;
+      if (!proc_.stat(member.pid, &again) || again.start_time != member.start_time) continue;
+      group.report.notes |= kNoteNumericPids;
+    } else {
+      watched = watch(group, member);
+      if (watched == nullptr) continue;
+      if (watched->signalled == group.step) continue;
+      watched->signalled = group.step;
+      pidfd = watched->pidfd;
+    }
+    int r = signal_process(pidfd, member.pid, sig);
+    if (r == 0 && sig != SIGKILL) signal_process(pidfd, member.pid, SIGCONT);
+    if (r == 0)
+      any = watched != nullptr || sig == SIGKILL;
+    else if (r != -ESRCH)
+      err = -r;
+  }
+  if (any || err != 0) {
+    group.report.steps.push({sig, Target::Members, any ? 0 : err, now_ns() - group.teardown_start});
+  }
+  return any && watched_all_by_pidfd(group);
+}
+
+bool Supervisor::watched_all_by_pidfd(const Group& group) const {
+  return !group.ref.numeric_members && (features_ & kFeaturePidfd);
+}
+
+// killpg succeeds when one member was signalled: who answered EPERM is found here.
+void Supervisor::run_killer(Group& group) {
+  Vec<pid_t> refused;
+  for (const ProcStat& member : group.found) {
+    Fd pidfd(features_ & kFeaturePidfd ? sys_pidfd_open(member.pid) : -1);
+    if (signal_process(pidfd.get(), member.pid, 0) == -EPERM) refused.push(member.pid);
+  }
+  if (refused.empty()) return;
+  group.report.notes |= kNoteNumericPids;
+  if (!listener_->start_killer(group, group.ladder.signal(), refused)) killer_failed(group.id(), EAGAIN);
+}
+
+void Supervisor::name_survivors(Group& group, bool complete) {
+  group.final_due = false;
+  if (group.ref.pin == Pin::Leader && group.ref.leader_exited) return finish(group, true, Evidence::Leader);
+  for (const ProcStat& member : group.found) {
+    SurvivorRecord record = {};
+    record.stat = member;
+    proc_.wchan(member.pid, record.wchan, sizeof record.wchan);
+    record.held_by_tracer = proc_.tracer(member.pid) != 0;
+    Fd pidfd(features_ & kFeaturePidfd ? sys_pidfd_open(member.pid) : -1);
+    int r = signal_process(pidfd.get(), member.pid, 0);
+    if (r == -ESRCH) continue;  // ended since the scan
+    record.err = -r;
+    group.report.survivors.push(record);
+  }
+  if (!group.report.survivors.empty()) return finish(group, false, Evidence::Census);
+  bool blind = !complete || !proc_.usable();
+  if (blind || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
+  if (!group.ref.leader_reaped) return finish(group, true, Evidence::Census);
+  int r = probe_group(group.ref);
+  if (r == -ESRCH) return finish(group, true, group.ref.session ? Evidence::Census : Evidence::Esrch);
+  if (r == -EPERM && group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
+  if (group.killed_at != 0 || group.found_zombies != 0) return finish(group, true, Evidence::Census);
+  finish(group, false, Evidence::Unverified);
+}
+
+}  // namespace procgroup

@@ -1,0 +1,63 @@
+// What the child half needs, flattened before clone. The child shares our memory (CLONE_VM): it reads the inputs and
+// writes only the fields marked as outputs.
+#pragma once
+#include <stdint.h>
+
+#include "result.h"
+
+namespace procgroup {
+
+enum class Isolation : int32_t { Inherit = 0, Group = 1, Session = 2 };
+
+struct FdMap {
+  int32_t source;  // our descriptor
+  int32_t target;  // its number in the command
+};
+
+struct RlimitSet {
+  int32_t resource;
+  int32_t keep_hard;  // 1: `hard` is ignored, the hard limit stays what it is
+  uint64_t soft;
+  uint64_t hard;
+};
+
+constexpr int32_t kUnset = INT32_MIN;
+constexpr int32_t kMaxFds = 256;  // entries of stdio: the child keeps a table of them on its stack
+
+struct ChildPlan {
+  // Inputs.
+  const char* const* candidates;  // paths to try in turn, null-terminated
+  char** argv;
+  char* const* envp;
+  char** sh_argv;    // {"/bin/sh", (path), args...} for ENOEXEC; sh_argv[1] is filled in by the child
+  const char* cwd;   // or null
+  const FdMap* fds;  // by rising target
+  int32_t fd_count;
+  int32_t scratch_from;  // sources that sit on a target's number are first moved to at least this number
+  int32_t unshare_from;  // >= 0: the table is shared until close_range(UNSHARE) from here; -1: the table is a copy
+  int32_t close_strays;
+  int32_t have_close_range;
+  Isolation isolation;
+  int32_t tty;                  // >= 0: make the new group its foreground group
+  int32_t parent_death_signal;  // 0: none
+  int32_t parent_pid;
+  int32_t umask;          // kUnset: leave
+  int32_t nice;           // kUnset: leave
+  int32_t oom_score_adj;  // kUnset: leave
+  const RlimitSet* rlimits;
+  int32_t rlimit_count;
+  uint64_t keep_ignored;  // bit n-1: signal n keeps SIG_IGN
+
+  // Outputs.
+  volatile Stage stage;
+  volatile int32_t error;
+  volatile int32_t error_index;
+  volatile int32_t pgid;
+  volatile int32_t sid;
+  volatile int32_t pidfd;  // written by the kernel at clone; -1 before
+  volatile int32_t pid;    // written by the kernel at clone; 0 before
+};
+static_assert(__is_standard_layout(ChildPlan) && __is_trivially_copyable(ChildPlan),
+              "a plan is read by a child that shares our memory");
+
+}  // namespace procgroup

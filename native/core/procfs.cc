@@ -1,0 +1,192 @@
+#include "procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "spawn.h"
+
+namespace procgroup {
+namespace {
+
+constexpr size_t kEntriesSize = 32 * 1024;
+
+struct Dirent64 {
+  uint64_t ino;
+  int64_t off;
+  uint16_t reclen;
+  uint8_t type;
+  char name[1];
+};
+
+// "NUMBER/name" into `path`; far cheaper than snprintf in a loop over every process.
+void pid_path(char* path, pid_t pid, const char* name) {
+  char digits[12];
+  int n = 0;
+  do digits[n++] = static_cast<char>('0' + pid % 10);
+  while ((pid /= 10) > 0);
+  while (n > 0) *path++ = digits[--n];
+  *path++ = '/';
+  strcpy(path, name);
+}
+
+uint64_t number(const char** c) {
+  while (**c == ' ') ++*c;
+  bool negative = **c == '-';
+  if (negative) ++*c;
+  uint64_t value = 0;
+  while (**c >= '0' && **c <= '9') value = value * 10 + static_cast<uint64_t>(*(*c)++ - '0');
+  return negative ? -value : value;
+}
+
+pid_t name_to_pid(const char* name) {
+  pid_t pid = 0;
+  for (; *name != 0; name++) {
+    if (*name < '0' || *name > '9') return 0;
+    pid = pid * 10 + (*name - '0');
+  }
+  return pid;
+}
+
+}  // namespace
+
+bool ProcFs::open(int high_fd) {
+  high_fd_ = high_fd;
+  dir_.reset(move_high(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), high_fd));
+  spare_.reset(move_high(::open("/dev/null", O_RDONLY | O_CLOEXEC), high_fd));
+  ProcStat self;
+  if (dir_.valid() && !stat(getpid(), &self)) dir_.reset();  // a /proc of another PID namespace, or none
+  if (dir_.valid() && self.pid != getpid()) dir_.reset();
+  return dir_.valid();
+}
+
+// A full table is answered from the spare descriptor, which is taken again after the call.
+int ProcFs::open_at(const char* path, int flags) {
+  int fd = openat(dir_.get(), path, flags | O_CLOEXEC);
+  if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || !spare_.valid()) return fd;
+  spare_.reset();
+  return openat(dir_.get(), path, flags | O_CLOEXEC);
+}
+
+ssize_t ProcFs::read_file(const char* path, char* buffer, size_t size) {
+  int fd = open_at(path, O_RDONLY);
+  if (fd < 0) return -errno;
+  ssize_t n = read(fd, buffer, size - 1);
+  int err = errno;
+  close(fd);
+  if (!spare_.valid()) spare_.reset(move_high(::open("/dev/null", O_RDONLY | O_CLOEXEC), high_fd_));
+  if (n < 0) return -err;
+  buffer[n] = 0;
+  return n;
+}
+
+bool ProcFs::stat(pid_t pid, ProcStat* out) {
+  if (!usable()) return false;
+  char path[32], text[1024];
+  pid_path(path, pid, "stat");
+  if (read_file(path, text, sizeof text) <= 0) return false;
+  // The name may hold spaces and parentheses: it ends at the last one.
+  char* open = strchr(text, '(');
+  char* close = strrchr(text, ')');
+  if (open == nullptr || close == nullptr || close[1] == 0) return false;
+  memset(out, 0, sizeof *out);
+  out->pid = static_cast<pid_t>(atoi(text));
+  size_t length = static_cast<size_t>(close - open - 1);
+  if (length > sizeof out->comm - 1) length = sizeof out->comm - 1;
+  memcpy(out->comm, open + 1, length);
+  out->state = close[2];
+  const char* c = close + 3;
+  out->ppid = static_cast<pid_t>(number(&c));
+  out->pgid = static_cast<pid_t>(number(&c));
+  out->sid = static_cast<pid_t>(number(&c));
+  for (int field = 7; field < 20; field++) number(&c);
+  out->num_threads = static_cast<int>(number(&c));
+  number(&c);
+  out->start_time = number(&c);
+  number(&c);
+  out->rss_bytes = number(&c) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return true;
+}
+
+void ProcFs::wchan(pid_t pid, char* out, size_t size) {
+  char path[32];
+  out[0] = 0;
+  if (!usable()) return;
+  pid_path(path, pid, "wchan");
+  if (read_file(path, out, size) <= 0 || strcmp(out, "0") == 0) out[0] = 0;
+}
+
+pid_t ProcFs::tracer(pid_t pid) {
+  char path[32], text[2048];
+  if (!usable()) return 0;
+  pid_path(path, pid, "status");
+  if (read_file(path, text, sizeof text) <= 0) return 0;
+  const char* line = strstr(text, "\nTracerPid:\t");
+  return line == nullptr ? 0 : static_cast<pid_t>(atoi(line + 12));
+}
+
+bool ProcFs::rewind() {
+  if (!usable()) return false;
+  entries_.reserve(kEntriesSize);
+  at_ = filled_ = 0;
+  return lseek(dir_.get(), 0, SEEK_SET) == 0;
+}
+
+pid_t ProcFs::next() {
+  for (;;) {
+    if (at_ >= filled_) {
+      long n = syscall(SYS_getdents64, dir_.get(), entries_.data(), kEntriesSize);
+      if (n <= 0) return n == 0 ? 0 : -1;
+      at_ = 0;
+      filled_ = static_cast<size_t>(n);
+    }
+    const Dirent64* entry = reinterpret_cast<const Dirent64*>(entries_.data() + at_);
+    at_ += entry->reclen;
+    pid_t pid = name_to_pid(entry->name);
+    if (pid > 0) return pid;
+  }
+}
+
+bool ProcFs::pipe_writers(uint64_t inode, Vec<Holder>* out) {
+  char want[40];
+  snprintf(want, sizeof want, "pipe:[%llu]", static_cast<unsigned long long>(inode));
+  pid_t self = getpid();
+  return scan([&](const ProcStat& process) {
+    if (process.pid == self || process.state == 'Z') return;
+    char path[64], link[64];
+    pid_path(path, process.pid, "fd");
+    Fd dir(open_at(path, O_RDONLY | O_DIRECTORY));
+    if (!dir.valid()) return;
+    alignas(8) char buffer[4096];
+    long n;
+    while ((n = syscall(SYS_getdents64, dir.get(), buffer, sizeof buffer)) > 0) {
+      for (long at = 0; at < n;) {
+        const Dirent64* entry = reinterpret_cast<const Dirent64*>(buffer + at);
+        at += entry->reclen;
+        ssize_t length = readlinkat(dir.get(), entry->name, link, sizeof link - 1);
+        if (length <= 0) continue;
+        link[length] = 0;
+        if (strcmp(link, want) != 0) continue;
+        // The mode of a /proc/PID/fd link shows how the file is open: the reader's side is ours or a child's stdin.
+        char info[256];
+        char name[64];
+        snprintf(name, sizeof name, "fdinfo/%s", entry->name);
+        pid_path(path, process.pid, name);
+        if (read_file(path, info, sizeof info) <= 0) continue;
+        const char* flags = strstr(info, "flags:\t");
+        if (flags != nullptr && (strtol(flags + 7, nullptr, 8) & O_ACCMODE) == O_RDONLY) continue;
+        Holder holder = {};
+        holder.pid = process.pid;
+        memcpy(holder.comm, process.comm, sizeof holder.comm);
+        out->push(holder);
+        return;
+      }
+    }
+  });
+}
+
+}  // namespace procgroup

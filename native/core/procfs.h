@@ -1,0 +1,72 @@
+// Reading /proc without allocation, and so that it still works when the descriptor table is full. proc(5).
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fd.h"
+#include "vec.h"
+
+namespace procgroup {
+
+struct ProcStat {
+  pid_t pid;
+  pid_t ppid;
+  pid_t pgid;
+  pid_t sid;
+  char state;
+  char comm[17];
+  int num_threads;
+  uint64_t start_time;  // clock ticks after boot
+  uint64_t rss_bytes;
+
+  // A process whose main thread ended reads Z while other threads run on: it is dead only with one thread left.
+  bool alive() const { return (state != 'Z' && state != 'X' && state != 'x') || num_threads > 1; }
+};
+
+struct Holder {
+  pid_t pid;
+  char comm[17];
+};
+
+class ProcFs {
+ public:
+  // Opens /proc once, with a spare descriptor for a full table, at or above `high_fd`. False: no usable /proc.
+  bool open(int high_fd);
+  bool usable() const { return dir_.valid(); }
+
+  bool stat(pid_t pid, ProcStat* out);
+  // The function it sleeps in, "" where /proc does not tell (it needs ptrace rights).
+  void wchan(pid_t pid, char* out, size_t size);
+  // TracerPid of /proc/PID/status, 0 where there is none.
+  pid_t tracer(pid_t pid);
+
+  // Calls visit(stat) for every process once, in one pass. False: the pass could not be completed.
+  template <typename Visit>
+  bool scan(Visit visit) {
+    if (!rewind()) return false;
+    pid_t pid;
+    ProcStat entry;
+    while ((pid = next()) > 0) {
+      if (stat(pid, &entry)) visit(entry);
+    }
+    return pid == 0;
+  }
+
+  // Processes that have the pipe `inode` open for writing, ourselves left out.
+  bool pipe_writers(uint64_t inode, Vec<Holder>* out);
+
+ private:
+  bool rewind();
+  pid_t next();  // 0: end, -1: error
+  int open_at(const char* path, int flags);
+  ssize_t read_file(const char* path, char* buffer, size_t size);
+
+  Fd dir_;
+  Fd spare_;
+  int high_fd_ = -1;
+  Vec<char> entries_;
+  size_t at_ = 0;
+  size_t filled_ = 0;
+};
+
+}  // namespace procgroup

@@ -1,0 +1,288 @@
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "lookup.h"
+
+namespace procgroup {
+namespace {
+
+constexpr uint64_t kVm = 0x100, kFiles = 0x400, kPidfd = 0x1000, kVfork = 0x4000;  // CLONE_ flags
+constexpr size_t kStackSize = 64 * 1024;
+constexpr int kBusyRetries = 6;  // after the in-flight clones have ended: 1, 2, 4 ... 32 ms
+
+// Descriptors of one spawn on our side, closed in every end but the parent's halves of a successful one.
+struct OpenStdio {
+  Vec<FdMap> map;
+  Vec<int> child_ends;
+  ~OpenStdio() {
+    for (int fd : child_ends) close(fd);
+  }
+};
+
+void close_parent_ends(SpawnResult* result) {
+  for (int& fd : result->parent_ends) {
+    if (fd >= 0) close(fd);
+    fd = -1;
+  }
+}
+
+// O_NONBLOCK: opening a FIFO would wait for its other side. Whoever gets the descriptor expects a blocking one.
+int open_file(const StdioSpec& spec) {
+  int fd = open(spec.path, spec.flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, static_cast<mode_t>(spec.mode));
+  if (fd < 0) return -errno;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+  return fd;
+}
+
+Error open_one(const StdioSpec& spec, int target, OpenStdio* open_stdio, SpawnResult* result) {
+  int source = -1, parent = -1;
+  switch (spec.kind) {
+    case StdioKind::Ignore:
+      source = open("/dev/null", O_RDWR | O_CLOEXEC);
+      if (source < 0) return make_error(errno, Stage::Stdio, "open", target);
+      break;
+    case StdioKind::Pipe: {
+      int ends[2];
+      if (target > 2) {  // no direction is known: both
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+          return make_error(errno, Stage::Stdio, "socketpair", target);
+        }
+      } else if (pipe2(ends, O_CLOEXEC) != 0) {
+        return make_error(errno, Stage::Stdio, "pipe2", target);
+      }
+      source = target == 0 ? ends[0] : ends[1];
+      parent = target == 0 ? ends[1] : ends[0];
+      break;
+    }
+    case StdioKind::Descriptor:
+      if (fcntl(spec.fd, F_GETFD) < 0) return make_error(errno, Stage::Stdio, "fcntl", target);
+      open_stdio->map.push({spec.fd, target});
+      result->parent_ends.push(-1);
+      return {};
+    case StdioKind::File:
+      source = open_file(spec);
+      if (source < 0) return make_error(-source, Stage::Stdio, "open", target);
+      break;
+  }
+  open_stdio->child_ends.push(source);
+  open_stdio->map.push({source, target});
+  result->parent_ends.push(parent);
+  return {};
+}
+
+Error open_terminal(SpawnResult* result) {
+  result->tty.reset(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
+  if (!result->tty.valid()) return make_error(errno, Stage::Foreground, "open");
+  result->tty_owner = tcgetpgrp(result->tty.get());
+  if (result->tty_owner < 0) return make_error(errno, Stage::Foreground, "tcgetpgrp");
+  return {};
+}
+
+const char* syscall_of(Stage stage) {
+  switch (stage) {
+    case Stage::FdTable:
+    case Stage::StrayFds:
+      return "close_range";
+    case Stage::Signals:
+      return "rt_sigaction";
+    case Stage::Setsid:
+      return "setsid";
+    case Stage::Setpgid:
+      return "setpgid";
+    case Stage::Placement:
+      return "getpgid";
+    case Stage::Foreground:
+      return "tcsetpgrp";
+    case Stage::ParentDeath:
+      return "prctl";
+    case Stage::Umask:
+      return "umask";
+    case Stage::Nice:
+      return "setpriority";
+    case Stage::OomScore:
+      return "write";
+    case Stage::Chdir:
+      return "chdir";
+    case Stage::Descriptors:
+      return "dup3";
+    case Stage::Rlimit:
+      return "setrlimit";
+    case Stage::SignalMask:
+      return "rt_sigprocmask";
+    case Stage::Exec:
+      return "execve";
+    default:
+      return "clone";
+  }
+}
+
+bool needs_copy_of_table(const SpawnContext& context, const SpawnRequest& request, const OpenStdio& stdio) {
+  if (!(context.features & kFeatureCloseRange) || context.high_fd < 0 || !request.close_strays) return true;
+  for (const FdMap& m : stdio.map) {
+    if (m.source >= context.high_fd) return true;
+  }
+  return false;
+}
+
+// One clone with the best flags that are left; a refused mechanism is dropped for good and the next one tried.
+long clone_once(SpawnContext& context, ChildPlan* plan, bool* used_clone3) {
+  for (;;) {
+    uint64_t flags = kVm | kVfork;
+    if (plan->unshare_from >= 0) flags |= kFiles;
+    if (context.features & kFeatureClonePidfd) flags |= kPidfd;
+    plan->pidfd = -1;
+    plan->pid = 0;
+    plan->stage = Stage::Clone;
+    plan->error = 0;
+    *used_clone3 = context.features & kFeatureClone3;
+    long r = *used_clone3 ? clone3_child(flags, context.stack, plan) : clone_child(flags, context.stack, plan);
+    if (r >= 0) return r;
+    bool refused = r == -ENOSYS || r == -EPERM || r == -EINVAL;
+    if (refused && *used_clone3) {
+      context.features &= ~kFeatureClone3;
+    } else if (refused && (flags & kPidfd)) {
+      context.features &= ~kFeatureClonePidfd;
+    } else {
+      return r;
+    }
+  }
+}
+
+// The verdict of a clone that came back: nothing, or the step that failed, with the child reaped.
+Error verdict(ChildPlan* plan, pid_t pid) {
+  if (plan->error == 0 && plan->stage == Stage::Exec) return {};
+  Stage stage = plan->stage;
+  Error error = make_error(plan->error, stage, syscall_of(stage), plan->error_index);
+  WaitStatus status;
+  sys_waitid_exit_blocking(pid, &status);  // ECHILD where somebody else reaps: gone all the same
+  if (error.err == 0) error.term_signal = status.signal != 0 ? status.signal : SIGKILL;
+  return error;
+}
+
+// ENOENT for a file that is there: its interpreter (or loader) is not.
+void find_missing_interpreter(const ChildPlan& plan, const Candidates& candidates, Error* error) {
+  if (error->stage != Stage::Exec || error->err != ENOENT || plan.cwd != nullptr) return;
+  if (access(candidates.paths[0], F_OK) == 0) error->index = -2;
+}
+
+}  // namespace
+
+int allocate_child_stack(ChildStack* stack) {
+  size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* base = mmap(nullptr, kStackSize + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (base == MAP_FAILED) return -errno;
+  if (mprotect(base, page, PROT_NONE) != 0) {
+    int err = errno;
+    munmap(base, kStackSize + page);
+    return -err;
+  }
+  stack->base = static_cast<char*>(base) + page;
+  stack->size = kStackSize;
+  return 0;
+}
+
+int move_high(int fd, int high_fd) {
+  if (fd < 0 || high_fd < 0 || fd >= high_fd) return fd;
+  int moved = fcntl(fd, F_DUPFD_CLOEXEC, high_fd);
+  if (moved < 0) return fd;
+  close(fd);
+  return moved;
+}
+
+void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, SpawnResult* result) {
+  OpenStdio stdio;
+  for (size_t i = 0; i < request.stdio.size() && !result->error.failed(); i++) {
+    result->error = open_one(request.stdio[i], static_cast<int>(i), &stdio, result);
+  }
+  if (!result->error.failed() && request.foreground) result->error = open_terminal(result);
+  Candidates candidates;
+  if (!result->error.failed()) {
+    int r = find_program(request.file, path_of(request.envp), request.cwd, &candidates);
+    if (r < 0) result->error = make_error(-r, Stage::Lookup, "execve");
+  }
+  if (result->error.failed()) {
+    close_parent_ends(result);
+    return;
+  }
+
+  Vec<char*> sh_argv;
+  sh_argv.push(const_cast<char*>("/bin/sh"));
+  sh_argv.push(nullptr);
+  for (int i = 1; i < request.argc; i++) sh_argv.push(request.argv[i]);
+  sh_argv.push(nullptr);
+
+  ChildPlan plan = {};
+  plan.candidates = candidates.paths.data();
+  plan.argv = request.argv;
+  plan.envp = request.envp;
+  plan.sh_argv = sh_argv.data();
+  plan.cwd = request.cwd;
+  plan.fds = stdio.map.data();
+  plan.fd_count = static_cast<int32_t>(stdio.map.size());
+  plan.scratch_from = plan.fd_count;
+  plan.close_strays = request.close_strays;
+  plan.isolation = request.isolation;
+  plan.tty = result->tty.get();
+  plan.parent_death_signal = request.parent_death_signal;
+  plan.parent_pid = getpid();
+  plan.umask = request.umask;
+  plan.nice = request.nice;
+  plan.oom_score_adj = request.oom_score_adj;
+  plan.rlimits = request.rlimits.data();
+  plan.rlimit_count = static_cast<int32_t>(request.rlimits.size());
+  plan.keep_ignored = request.keep_ignored;
+
+  for (int busy = 0;;) {
+    plan.have_close_range = (context.features & kFeatureCloseRange) != 0;
+    plan.unshare_from = needs_copy_of_table(context, request, stdio) ? -1 : context.high_fd;
+    if (!hooks.enter_clone(&plan)) {
+      result->error = make_error(ECANCELED, Stage::Clone, "clone");
+      break;
+    }
+    long pid = clone_once(context, &plan, &result->used_clone3);
+    hooks.leave_clone();
+    if (pid < 0) {
+      result->error = make_error(static_cast<int>(-pid), Stage::Clone, "clone");
+      break;
+    }
+    Fd pidfd(plan.pidfd);
+    result->error = verdict(&plan, static_cast<pid_t>(pid));
+    if (!result->error.failed()) {
+      result->pid = static_cast<pid_t>(pid);
+      result->pgid = plan.pgid;
+      result->sid = plan.sid;
+      // Not yet reaped by us, so its number is its own; a foreign wait leaves us without a pidfd, not with a wrong one.
+      if (!pidfd.valid() && (context.features & kFeaturePidfd)) pidfd.reset(sys_pidfd_open(result->pid));
+      result->pidfd.reset(move_high(pidfd.release(), context.high_fd));
+      return;
+    }
+    if (result->error.stage == Stage::FdTable) {  // shared table not unshared: the child touched nothing
+      context.features &= ~kFeatureCloseRange;
+      result->error = {};
+      continue;
+    }
+    // A clone elsewhere may hold a copy of a descriptor that writes to the program, until its own exec.
+    if (result->error.err != ETXTBSY || busy >= kBusyRetries) break;
+    hooks.wait_for_other_clones();
+    if (busy > 0) {
+      struct timespec pause = {0, 1000000L << (busy - 1)};
+      nanosleep(&pause, nullptr);
+    }
+    busy++;
+  }
+  find_missing_interpreter(plan, candidates, &result->error);
+  // A child that failed after taking the terminal's foreground: give it back.
+  if (result->tty.valid() && result->tty_owner > 0) tcsetpgrp(result->tty.get(), result->tty_owner);
+  close_parent_ends(result);
+}
+
+}  // namespace procgroup

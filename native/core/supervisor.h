@@ -1,0 +1,218 @@
+// The life of every group under one event loop: the leader's exit, the ladder, the proof that nobody is left.
+// Not thread-safe: the owner holds a lock around every call; scans of /proc run with it released (Listener::unlock).
+#pragma once
+#include <stdint.h>
+
+#include "group.h"
+#include "kernel.h"
+#include "procfs.h"
+#include "reaper.h"
+#include "result.h"
+#include "spawn.h"
+#include "teardown.h"
+#include "vec.h"
+
+namespace procgroup {
+
+enum class Cause : int32_t { None = 0, Stop, Abort, Timeout, Dispose, Exit, Lease };
+enum class Evidence : int32_t { Esrch = 0, Census, Leader, Unverified };
+enum class ExitStatusKind : int32_t { Exact = 0, Unknown, HeldByTracer };
+// Running: the leader lives. LeaderExited: it ended, the group may live. Draining: the ladder runs. Empty, Survivors:
+// ends.
+enum class Phase : int32_t { Running = 0, LeaderExited, Draining, Empty, Survivors };
+
+enum Note : uint32_t {
+  kNoteLeaderAlone = 1 << 0,
+  kNoteNumericPids = 1 << 1,
+  kNotePinLost = 1 << 2,
+  kNoteKillerFailed = 1 << 3,
+  kNoteKillerTimeout = 1 << 4,
+  kNoteProcUnreadable = 1 << 5,
+};
+
+struct StepRecord {
+  int32_t signal;
+  Target target;
+  int32_t err;     // errno; for Target::Killer its exit code, or minus the signal that ended it
+  uint64_t at_ns;  // from the start of the teardown
+};
+
+struct SurvivorRecord {
+  ProcStat stat;
+  char wchan[48];
+  int32_t err;  // errno of signal 0
+  int32_t held_by_tracer;
+};
+
+struct Report {
+  bool empty = false;
+  Cause cause = Cause::None;
+  Evidence evidence = Evidence::Esrch;
+  uint32_t notes = 0;
+  uint64_t duration_ns = 0;
+  Vec<StepRecord> steps;
+  Vec<SurvivorRecord> survivors;
+};
+
+struct GroupOptions {
+  Vec<LadderStep> ladder;
+  uint64_t kill_wait_ns = 0;
+  uint64_t exit_grace_ns = 0;
+  uint64_t timeout_ns = 0;  // 0: none
+  bool killer = false;      // a privileged killer is configured: the leader stays unreaped
+};
+
+struct Watched {  // a member that somebody waits for
+  pid_t pid;
+  int pidfd;  // owned; in epoll
+  uint64_t start_time;
+  int32_t signalled;  // number of the ladder step that has reached it
+};
+
+struct Group {
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  uint32_t owner = 0;   // Environment; 0: nobody listens
+  uint32_t ticket = 0;  // the owner's name for it
+  GroupRef ref;
+  GroupOptions options;
+  Phase phase = Phase::Running;
+  bool attached = false;  // not our child
+  bool held = true;       // torn down when its owner ends
+  bool census_due = false;
+  bool list_due = false;    // members() asked
+  bool signal_due = false;  // the current step is still to reach members one by one
+  bool final_due = false;
+  bool leader_watched = false;  // its pidfd is in epoll
+  bool sweep_due = false;       // a member's pidfd became readable
+  int32_t step = 0;
+  uint64_t killer_for = 0;  // id of the group that this killer works for
+  bool killer_timed_out = false;
+  uint32_t cancelled_owner = 0;  // aborted before spawn settled: told when nothing is left
+  int32_t killer_signal = 0;
+  WaitStatus exit;
+  ExitStatusKind exit_kind = ExitStatusKind::Exact;
+  Fd tty;
+  pid_t tty_owner = 0;
+  Ladder ladder;
+  Report report;
+  uint64_t teardown_start = 0;
+  uint64_t killed_at = 0;  // SIGKILL reached the whole group
+  uint32_t clean_scans = 0;
+  uint32_t retries = 0;
+  Vec<Watched> members;
+  Vec<ProcStat> found;  // live members of the last census
+  uint32_t found_zombies = 0;
+  Timer timeout_timer, ladder_timer, retry_timer, tracer_timer;
+
+  uint64_t id() const { return uint64_t{generation} << 24 | slot; }
+};
+
+// Told under the owner's lock. The group is valid during the call only.
+class Listener {
+ public:
+  virtual void on_leader_exit(Group& group) = 0;
+  virtual void on_draining(Group& group) = 0;
+  virtual void on_gone(Group& group) = 0;     // group.report may be taken
+  virtual void on_members(Group& group) = 0;  // group.found
+  // Starts the configured killer for `group`; it is adopted with killer_for set. False: it could not be queued.
+  virtual bool start_killer(Group& group, int signal, const Vec<pid_t>& pids) = 0;
+  virtual void unlock() = 0;
+  virtual void lock() = 0;
+
+ protected:
+  ~Listener() = default;
+};
+
+class Supervisor {
+ public:
+  Supervisor(Listener* listener, Reaper* reaper) : listener_(listener), reaper_(reaper) {}
+
+  void configure(uint32_t features, int high_fd) {
+    features_ = features;
+    high_fd_ = high_fd;
+    proc_.open(high_fd);
+    caller_proc_.open(high_fd);
+  }
+  uint32_t features() const { return features_; }
+
+  // A new record for a leader that has just been spawned; `ref` holds its placement and pidfd.
+  Group* adopt(GroupRef&& ref, GroupOptions&& options, uint32_t owner, Error* error);
+  // A record for a group that somebody else started. Null with an errno (ESRCH, EPERM ...) where it is not there.
+  Group* attach(pid_t pgid, GroupOptions&& options, uint32_t owner, int* err);
+  Group* find(uint64_t id);
+  // Kills, reaps and forgets a group that could not be watched. Returns null.
+  Group* discard(Group* group);
+  size_t count() const { return live_; }
+  size_t undecided() const;  // groups whose end is not known yet
+
+  uint64_t longest_end() const;
+
+  // May free the group.
+  void begin(Group& group, Cause cause, bool kill);
+  SignalResult signal(Group& group, int sig);
+  void ask_members(Group& group);
+  void release(Group& group);
+  void killer_failed(uint64_t id, int err);
+
+  // All that belongs to `owner` (0: everything that is held) enters teardown, graces capped.
+  void end_owner(uint32_t owner);
+
+  // For the loop.
+  uint64_t next_deadline() const { return timers_.next(); }
+  void on_event(Token token);
+  void on_timers(uint64_t now);
+  void on_batch_end();  // what the events of a batch asked for: one look at the members, one scan of /proc
+  bool batch_due() const { return census_due_ || sweep_due_; }
+  // Without pidfds: the leader's exit was seen by a waiting thread.
+  void on_leader_waitable(uint64_t id);
+
+  enum TokenKind : uint8_t { kLeader = 1, kMember = 2, kForeign = 3 };  // kForeign: for the owner of the loop
+
+ private:
+  enum TimerKind : int32_t { kTimeout, kLadder, kRetry, kTracer };
+
+  Group* allocate();
+  void free_group(Group* group);
+  void leader_ready(Group& group);
+  void leader_exited(Group& group, ExitStatusKind kind);
+  bool reap(Group& group);
+  void unwatch_leader(Group& group);
+
+  void act(Group& group, LadderAction action);
+  void send_step(Group& group);
+  void take_terminal_back(Group& group);
+  void finish(Group& group, bool empty, Evidence evidence);
+
+  // emptiness.cc
+  void settle(Group& group);
+  void request_census(Group& group);
+  void retry_later(Group& group);
+  void after_census(Group& group, uint64_t started, bool complete);
+  void no_live_member(Group& group, uint64_t started);
+  bool signal_members(Group& group);
+  void run_killer(Group& group);
+  void name_survivors(Group& group, bool complete);
+  Watched* watch(Group& group, const ProcStat& member);
+  void unwatch(Group& group, size_t i);
+  void sweep_members(Group& group);
+  bool watched_all_by_pidfd(const Group& group) const;
+  void killer_ended(Group& killer);
+  bool belongs(const Group& group, const ProcStat& process) const;
+
+  Listener* listener_;
+  Reaper* reaper_;
+  ProcFs proc_;         // the loop's: scans run without the lock
+  ProcFs caller_proc_;  // signal() and attach(): under the lock, on the caller's thread
+  Timers timers_;
+  Vec<Group*> slots_;  // null: free
+  Vec<uint32_t> generations_;
+  Vec<uint32_t> free_slots_;
+  size_t live_ = 0;
+  uint32_t features_ = 0;
+  int high_fd_ = -1;
+  bool census_due_ = false;
+  bool sweep_due_ = false;
+};
+
+}  // namespace procgroup

@@ -1,0 +1,52 @@
+// Builds the addon: plain into build/, instrumented into build-asan/ or build-tsan/.
+// Usage: node scripts/build-native.mjs [asan | tsan]
+import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { headersPrefix, programs, root, run } from './support.mjs';
+
+// gyp builds into `build` beside its binding.gyp, so each variant has a directory that sees the sources through links.
+const variants = {
+  plain: { directory: root, defines: '' },
+  asan: { directory: join(root, 'build-asan'), defines: 'sanitize=address,undefined' },
+  tsan: { directory: join(root, 'build-tsan'), defines: 'sanitize=thread' },
+};
+
+export const addonPath = (variant) => join(variants[variant].directory, 'build/Release/addon.node');
+
+const modified = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** Incremental; the exit status of node-gyp. */
+export function buildNative(variant) {
+  const { directory, defines } = variants[variant];
+  const addon = addonPath(variant);
+  const started = new Date();
+
+  if (directory !== root) {
+    mkdirSync(directory, { recursive: true });
+    for (const name of ['binding.gyp', 'native']) {
+      rmSync(join(directory, name), { force: true });
+      symlinkSync(join('..', name), join(directory, name));
+    }
+  }
+  // make sees neither of them as an input of the link.
+  if (['binding.gyp', 'native/addon/exports.map'].some((input) => modified(join(root, input)) > modified(addon))) {
+    rmSync(join(directory, 'build'), { recursive: true, force: true });
+  }
+
+  const env = { ...process.env, GYP_DEFINES: `${process.env.GYP_DEFINES ?? ''} ${defines}`.trim() };
+  const args = ['configure', 'build', '--directory', directory, '--jobs', 'max', '--loglevel', 'warn'];
+  const prefix = headersPrefix();
+  const chosen = env.npm_config_nodedir ?? env.npm_package_config_node_gyp_nodedir;
+  if (prefix && !chosen) args.push('--nodedir', prefix);
+
+  const status = run(process.execPath, [programs.nodeGyp, ...args], { env });
+  // As old as the start, so that a source edited during the build counts as newer.
+  if (status === 0) utimesSync(addon, started, started);
+  return status;
+}
+
+if (import.meta.filename === process.argv[1]) {
+  const variant = process.argv[2] ?? 'plain';
+  if (!Object.hasOwn(variants, variant)) throw new Error(`unknown variant: ${variant}`);
+  process.exitCode = buildNative(variant);
+}

@@ -1,0 +1,59 @@
+// Makes a checkout ready to run: installs what package-lock.json names, then builds what is older than its sources.
+// Needs nothing but Node, npm, python3, make and a C++ compiler; does nothing where everything is current.
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { addonPath, buildNative } from './build-native.mjs';
+import { programs, root, run } from './support.mjs';
+
+/** Newest modification below the paths; directories count, so a removed file is seen too. */
+function newest(paths) {
+  let time = 0;
+  for (const path of paths.map((name) => join(root, name))) {
+    const below = statSync(path).isDirectory() ? readdirSync(path, { recursive: true, withFileTypes: true }) : [];
+    for (const file of [path, ...below.map((entry) => join(entry.parentPath, entry.name))]) {
+      time = Math.max(time, statSync(file).mtimeMs);
+    }
+  }
+  return time;
+}
+
+const stale = (output, inputs) => !existsSync(output) || newest(inputs) > statSync(output).mtimeMs;
+
+function installed() {
+  const hidden = join(root, 'node_modules/.package-lock.json');
+  if (!existsSync(hidden)) return false;
+  const packages = (file) => JSON.parse(readFileSync(file, 'utf8')).packages;
+  const present = packages(hidden);
+  return Object.entries(packages(join(root, 'package-lock.json'))).every(
+    ([path, wanted]) => path === '' || wanted.optional || present[path]?.version === wanted.version,
+  );
+}
+
+function step(what, status) {
+  if (status === 0) return;
+  console.error(`procgroup: ${what} failed`);
+  process.exit(1);
+}
+
+export function ensureBuilt() {
+  if (!installed()) {
+    console.error('procgroup: installing the development dependencies');
+    // npm's own environment would make the inner npm believe that it runs our script.
+    const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
+    const [file, ...args] = [...npm, 'ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
+    step('npm ci', run(file, args));
+  }
+  if (stale(addonPath('plain'), ['native', 'binding.gyp', 'package-lock.json'])) {
+    console.error('procgroup: building the addon');
+    step('the build of the addon', buildNative('plain'));
+  }
+  const entry = join(root, 'dist/index.js');
+  if (stale(entry, ['lib', 'tsconfig.json', 'package-lock.json'])) {
+    console.error('procgroup: compiling lib/');
+    const started = new Date();
+    step('tsc', run(process.execPath, [programs.tsc, '-p', 'tsconfig.json']));
+    utimesSync(entry, started, started);
+  }
+}
+
+if (import.meta.filename === process.argv[1]) ensureBuilt();

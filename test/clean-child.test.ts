@@ -1,0 +1,78 @@
+import { expect, it } from 'vitest';
+import { runNodeJson } from './support/run-node.js';
+import { useScenario } from './support/scenario.js';
+import type { Self } from './support/self.js';
+
+const scenario = useScenario();
+
+// The supervisor of each case has stray descriptors without FD_CLOEXEC, ignored and handled signals, and a blocked one in
+// its main thread, before the addon is first used.
+function subject(body: string): { source: string } {
+  return {
+    source: `
+    try { process.dlopen({ exports: {} }, paths.stray); } catch {}
+    const self = async (options) => JSON.parse((await output(member, ['self'], options)).stdout);
+    ${body}`,
+  };
+}
+
+it.each(['group', 'session', 'inherit'])(
+  'T5: isolation %s: default dispositions, empty mask, only the listed fds',
+  async (isolation) => {
+    const [plain, busy, piped] = await runNodeJson<Self[]>(
+      subject(`
+      const isolation = '${isolation}';
+      const plain = await self({ isolation });
+      process.on('SIGTERM', () => {}).on('SIGCHLD', () => {}).on('SIGUSR2', () => {});
+      const many = Array.from({ length: 300 }, () => nodeFs.openSync('/dev/null'));
+      const busy = await self({ isolation, stdio: ['ignore', 'pipe', 'inherit'] });
+      const piped = await self({ isolation, stdio: ['pipe', 'pipe', 'pipe', 'ignore', 'pipe', many[0]] });
+      for (const fd of many) nodeFs.closeSync(fd);
+      console.log(JSON.stringify([plain, busy, piped]));`),
+      { env: scenario.env },
+    );
+    for (const one of [plain, busy, piped]) {
+      expect(one).toMatchObject({ SigBlk: '0000000000000000', SigIgn: '0000000000000000', SigCgt: '0000000000000000' });
+    }
+    expect(Object.keys(plain?.fds ?? {})).toEqual(['0', '1', '2']);
+    expect(Object.keys(busy?.fds ?? {})).toEqual(['0', '1', '2']);
+    expect(Object.keys(piped?.fds ?? {})).toEqual(['0', '1', '2', '3', '4', '5']);
+    expect(piped?.fds['0']).toMatch(/^pipe:/);
+    expect(piped?.fds['3']).toBe('/dev/null');
+    expect(piped?.fds['5']).toBe('/dev/null');
+  },
+);
+
+it('T5: control: strayFds inherit, and child_process, hand the stray descriptors on', async () => {
+  const [inherit, node] = await runNodeJson<Self[]>(
+    subject(`
+      const inherit = await self({ strayFds: 'inherit' });
+      const node = JSON.parse(String(nodeProcess.execFileSync(member, ['self'])));
+      console.log(JSON.stringify([inherit, node]));`),
+    { env: scenario.env },
+  );
+  for (const one of [inherit, node]) {
+    expect(one?.fds).toMatchObject({ 700: '/dev/zero', 1500: '/dev/zero' });
+  }
+  // The engine's own descriptors are never among them.
+  expect(Object.values(inherit?.fds ?? {}).filter((target) => target.startsWith('anon_inode'))).toEqual([]);
+  // child_process keeps what is ignored and is not one of the first 31.
+  expect(node?.SigIgn).not.toBe('0000000000000000');
+});
+
+it('T5: a worker thread that blocks signals hands on none of it', async () => {
+  const [one] = await runNodeJson<Self[]>(
+    subject(`
+      const { Worker } = await import('node:worker_threads');
+      const worker = new Worker(\`
+        const { parentPort } = require('node:worker_threads');
+        try { process.dlopen({ exports: {} }, '\${paths.stray}'); } catch {}
+        import('\${paths.dist}index.js')
+          .then(({ output }) => output('\${member}', ['self']))
+          .then(({ stdout }) => parentPort.postMessage(stdout));\`, { eval: true });
+      worker.once('message', (text) => console.log(JSON.stringify([JSON.parse(text)])));`),
+    { env: scenario.env },
+  );
+  expect(one).toMatchObject({ SigBlk: '0000000000000000', SigIgn: '0000000000000000', SigCgt: '0000000000000000' });
+  expect(Object.keys(one?.fds ?? {})).toEqual(['0', '1', '2']);
+});

@@ -1,0 +1,101 @@
+import { expect, it } from 'vitest';
+import { runNodeJson } from './support/run-node.js';
+import { scaled } from './support/scale.js';
+import { useScenario } from './support/scenario.js';
+
+const scenario = useScenario();
+
+interface Run {
+  bad: string[];
+  peak: { fds: number; threads: number };
+  before: { fds: number; threads: number; zombies: number };
+  after: { fds: number; threads: number; zombies: number };
+  heap: number[];
+}
+
+function subject(total: number, inFlight: number, each: string): { source: string } {
+  return {
+    source: `
+    const look = () => ({
+      fds: oracle.openFds().length, threads: oracle.threads().length, zombies: oracle.zombieChildrenOf().length,
+    });
+    const bad = [];
+    let left = 0;
+    const lane = async () => {
+      while (left > 0) {
+        left -= 1;
+        try { await (${each})(left); } catch (error) { if (bad.length < 5) bad.push(String(error)); }
+      }
+    };
+    const run = (total) => { left = total; return Promise.all(Array.from({ length: ${inFlight} }, lane)); };
+    await run(300);
+    const before = look();
+    const peak = { fds: 0, threads: 0 };
+    const timer = setInterval(() => {
+      const { fds, threads } = look();
+      peak.fds = Math.max(peak.fds, fds);
+      peak.threads = Math.max(peak.threads, threads);
+    }, 100);
+    const heap = [];
+    for (let part = 0; part < 4; part++) {
+      await run(${Math.ceil(total / 4)});
+      globalThis.gc();
+      heap.push(process.memoryUsage().heapUsed);
+    }
+    clearInterval(timer);
+    await new Promise((resolve) => setImmediate(resolve));
+    console.log(JSON.stringify({ bad, peak, before, after: look(), heap }));`,
+  };
+}
+
+const run = (total: number, inFlight: number, each: string) =>
+  runNodeJson<Run>(subject(total, inFlight, each), {
+    env: scenario.env,
+    nodeArgs: ['--expose-gc'],
+    timeoutMs: 55_000 + total * 5,
+  });
+
+function flat(result: Run, extraFds: number): void {
+  expect(result.bad).toEqual([]);
+  expect(result.after).toEqual(result.before);
+  expect(result.after.zombies).toBe(0);
+  expect(result.peak.threads).toBeLessThanOrEqual(result.before.threads);
+  expect(result.peak.fds).toBeLessThanOrEqual(result.before.fds + extraFds);
+  const [first = 0, , , last = 0] = result.heap;
+  expect(last - first).toBeLessThan(4 << 20);
+}
+
+it('10,000 spawns, 64 in flight: descriptors and threads are flat, no zombie', async () => {
+  const each = `async () => {
+    const group = await spawn(member, ['exit', '3'], { stdio: 'ignore' });
+    const { code, status } = await group.exited;
+    if (code !== 3 || status !== 'exact') throw new Error(code + ' ' + status);
+    if (!(await group.gone).empty) throw new Error('not empty');
+  }`;
+  // An in-flight spawn has a pidfd, its stdio and its error channel.
+  flat(await run(scaled(10_000), 64, each), 64 * 8);
+}, 120_000);
+
+it('pipes, failures, aborts and teardowns in flight leave nothing either', async () => {
+  const each = `async (i) => {
+    if (i % 4 === 0) {
+      const { stdout } = await output(member, ['print', '3', '0']);
+      if (stdout !== 'xxx') throw new Error(stdout);
+    } else if (i % 4 === 1) {
+      const error = await spawn('/nowhere', [], { stdio: 'pipe' }).catch((error) => error);
+      if (error.code !== 'ENOENT') throw error;
+    } else if (i % 4 === 2) {
+      const controller = new AbortController();
+      const spawning = spawn(member, ['sleep'], { stdio: 'pipe', signal: controller.signal });
+      setImmediate(() => controller.abort());
+      const end = await spawning.then((group) => Promise.all([group.gone, group.closed]), (error) => error.code);
+      if (end !== 'ABORT_ERR' && end[0].cause !== 'abort') throw new Error(JSON.stringify(end));
+    } else {
+      const group = await spawn(member, ['leader-exits-first'], { stdio: ['pipe', 'pipe', 'pipe'], drainMs: 10 });
+      const report = await group.kill();
+      await group.closed;
+      if (!report.empty) throw new Error(JSON.stringify(report));
+    }
+  }`;
+  flat(await run(scaled(2_000), 32, each), 32 * 16);
+}, 120_000);

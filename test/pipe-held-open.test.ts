@@ -1,0 +1,90 @@
+import type { Readable } from 'node:stream';
+import { expect, it } from 'vitest';
+import { spawn } from '../dist/index.js';
+import { member } from './support/paths.mjs';
+import { startPlain } from './support/plain.js';
+import { useScenario } from './support/scenario.js';
+import { startMember } from './support/start.js';
+
+const scenario = useScenario();
+const drainMs = 300;
+const stdio = ['ignore', 'pipe', 'pipe', 'pipe'] as const;
+
+it('G11: a grandchild keeps stdout open: exited at once, closed after drainMs says by whom', async () => {
+  const { group, ready } = await startMember(scenario, ['holds-stdout', '7'], { stdio, drainMs });
+  const stdoutClosed = new Promise<void>((resolve) => group.stdout?.once('close', resolve));
+  const exit = await group.exited;
+  const exitedAt = performance.now();
+  expect(exit).toMatchObject({ code: 7, signal: null, status: 'exact' });
+  const closed = await group.closed;
+  expect(performance.now() - exitedAt).toBeGreaterThan(drainMs - 20);
+  expect(performance.now() - exitedAt).toBeLessThan(drainMs + 5_000);
+  expect(closed).toEqual({ truncated: true, heldBy: [{ pid: ready.members[0], comm: 'member' }] });
+  await stdoutClosed;
+  expect(await group.exited).toBe(exit);
+  expect(group.state).toBe('leader-exited');
+  expect(await group.stop()).toMatchObject({ empty: true });
+});
+
+it('G11: what was written before is delivered, also to a reader that pauses', async () => {
+  scenario.leaves();
+  const script = 'printf begin; sleep 300 & exit 4';
+  const group = await spawn('/bin/sh', ['-c', script], {
+    env: scenario.env,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    drainMs,
+  });
+  const stdout = group.stdout as Readable;
+  let text = '';
+  stdout.on('data', (chunk) => {
+    text += chunk;
+    stdout.pause();
+    setImmediate(() => stdout.resume());
+  });
+  expect(await group.exited).toMatchObject({ code: 4 });
+  expect(await group.closed).toMatchObject({ truncated: true, heldBy: [{ comm: 'sleep' }] });
+  expect(text).toBe('begin');
+  await group.stop();
+});
+
+it('G11: drainMs 0 cuts at once; nobody holding it means no cut', async () => {
+  const held = await startMember(scenario, ['holds-stdout', '0'], { stdio, drainMs: 0 });
+  expect(await held.group.closed).toMatchObject({ truncated: true, heldBy: [{ pid: held.ready.members[0] }] });
+  await held.group.stop();
+  const free = await spawn(member, ['print', '100000', '0'], { env: scenario.env, drainMs });
+  free.stdout?.resume();
+  expect(await free.closed).toEqual({ truncated: false, heldBy: [] });
+});
+
+it('G11: stop() ends the holder, and with it the pipe, before drainMs', async () => {
+  const { group } = await startMember(scenario, ['holds-stdout', '0'], { stdio, drainMs: 30_000 });
+  await group.exited;
+  expect(await group.stop()).toMatchObject({ empty: true });
+  expect(await group.closed).toEqual({ truncated: false, heldBy: [] });
+});
+
+it('G11: output that nobody reads is drained after the exit', async () => {
+  const group = await spawn(member, ['print', '50000', '50000'], {
+    env: scenario.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  expect(await group.exited).toMatchObject({ code: 0 });
+  expect(await group.closed).toEqual({ truncated: false, heldBy: [] });
+  expect(group.stdout?.destroyed).toBe(true);
+});
+
+it('G11: control: child_process waits for its pipe as long as the grandchild lives', async () => {
+  const { child, ready, exited } = await startPlain(
+    scenario,
+    ['holds-stdout', '7'],
+    ['ignore', 'pipe', 'ignore', 'pipe'],
+  );
+  let closed = false;
+  child.once('close', () => {
+    closed = true;
+  });
+  expect(await exited).toEqual([7, null]);
+  await new Promise((resolve) => setTimeout(resolve, drainMs));
+  expect(closed).toBe(false);
+  expect(scenario.alive().map(({ pid }) => pid)).toEqual(ready.members);
+});

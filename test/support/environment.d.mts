@@ -1,0 +1,3 @@
+export const MARK: 'PROCGROUP_TEST_MARK';
+export function newMark(): { id: string; env: { PROCGROUP_TEST_MARK: string } };
+export function subjectEnv(env?: NodeJS.ProcessEnv): NodeJS.ProcessEnv;

@@ -1,0 +1,62 @@
+import { afterEach, beforeEach, expect } from 'vitest';
+import { alive, killMarked, newMark, openFds, threads, zombieChildrenOf } from './oracle.js';
+
+export interface Scenario {
+  /** The mark of the running test. */
+  readonly id: string;
+  /** process.env with that mark. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Live processes of the running test. */
+  alive(): ReturnType<typeof alive>;
+  /** For negative controls and for what a test leaves running on purpose: killed after the test, without failing it. */
+  leaves(): void;
+  /** Run after the test, last one first. */
+  defer(cleanup: () => unknown): void;
+}
+
+/** Gives each test of a file its own mark. Whatever bears it after the test is killed, and fails the test. */
+export function useScenario(): Scenario {
+  let mark = newMark();
+  let mayLeave = false;
+  let cleanups: (() => unknown)[] = [];
+  beforeEach(() => {
+    mark = newMark();
+    mayLeave = false;
+    cleanups = [];
+  });
+  afterEach(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+    const left = killMarked(mark.id);
+    if (!mayLeave) expect(left, 'processes that the test left behind').toEqual([]);
+  });
+  return {
+    get id() {
+      return mark.id;
+    },
+    get env() {
+      return { ...process.env, ...mark.env };
+    },
+    alive: () => alive(mark.id),
+    leaves: () => {
+      mayLeave = true;
+    },
+    defer: (cleanup) => {
+      cleanups.push(cleanup);
+    },
+  };
+}
+
+export interface Footprint {
+  fds: string[];
+  threads: number;
+  zombies: number;
+}
+
+/** What this process holds: to compare before and after. Sockets and pipes are named by kind, not by inode. */
+export function footprint(): Footprint {
+  return {
+    fds: openFds().map(({ fd, target }) => `${fd} ${target.replace(/\[\d+\]/, '')}`),
+    threads: threads().length,
+    zombies: zombieChildrenOf().length,
+  };
+}

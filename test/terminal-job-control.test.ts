@@ -1,0 +1,212 @@
+// C3: on a terminal `procgroup run` is what the command itself would be: the shell's job.
+import { describe, expect, it } from 'vitest';
+import { bin } from './support/cli.js';
+import { subjectEnv } from './support/environment.mjs';
+import { stat, waitUntil } from './support/oracle.js';
+import { Pty, Shell } from './support/pty.js';
+import { useScenario } from './support/scenario.js';
+
+const scenario = useScenario();
+const INTERRUPT = '\x03';
+const QUIT = '\x1c';
+const SUSPEND = '\x1a';
+
+async function shell(): Promise<Shell> {
+  const env = subjectEnv({ ...scenario.env, P: `${bin} run` });
+  const started = await Shell.start({ env });
+  scenario.defer(() => started.close());
+  return started;
+}
+
+/** The quotes keep the echo of the typed line from being taken for the output. */
+const READY = 'echo "re"ady';
+
+async function ownsTerminal(bash: Shell): Promise<void> {
+  expect(await bash.foreground(), 'the shell has its terminal').toBe(await bash.pid);
+}
+
+describe('Ctrl-C', () => {
+  it('ends the command, and the shell goes on', async () => {
+    const bash = await shell();
+    bash.type(`$P sh -c '${READY}; exec sleep 1000'\n`);
+    await bash.expect('ready');
+    expect(await bash.foreground()).not.toBe(await bash.pid);
+    bash.type(INTERRUPT);
+    await bash.expect(Shell.PROMPT);
+    expect(await bash.status()).toBe(130);
+    await ownsTerminal(bash);
+  });
+
+  it.each(['group', 'inherit', 'session'])('is received once with --isolation %s', async (isolation) => {
+    const bash = await shell();
+    const count = 'n=0; trap "n=\\$((n+1))" INT; trap "echo count:\\$n; exit 3" QUIT';
+    bash.type(`$P --isolation ${isolation} bash -c '${count}; ${READY}; while :; do read -r line; echo back; done'\n`);
+    await bash.expect('ready');
+    bash.type(INTERRUPT);
+    bash.type('x\n');
+    await bash.expect('back');
+    bash.type(QUIT);
+    expect((await bash.expect(/count:(\d+)/))[1]).toBe('1');
+    await bash.expect(Shell.PROMPT);
+    expect(await bash.status()).toBe(3);
+    await ownsTerminal(bash);
+  });
+});
+
+describe('Ctrl-Z', () => {
+  it('stops the job; fg gives the terminal back to the command', async () => {
+    const bash = await shell();
+    bash.type(`$P sh -c '${READY}; cat; echo "e"nd'\n`);
+    await bash.expect('ready');
+    const group = await bash.foreground();
+    bash.type(SUSPEND);
+    await bash.expect(/Stopped.*@>/s);
+    await ownsTerminal(bash);
+    expect(stat(group)?.state).toBe('T');
+    bash.type('fg\n');
+    bash.type('tex""t\n');
+    await bash.expect('tex""t\r\ntex""t');
+    expect(await bash.foreground()).toBe(group);
+    bash.type('\x04');
+    await bash.expect(/end\s+@>/);
+    expect(await bash.status()).toBe(0);
+    await ownsTerminal(bash);
+  });
+
+  it('twice, then bg: the command runs on in the background and takes no terminal', async () => {
+    const bash = await shell();
+    bash.type(`$P sh -c '${READY}; kill -TSTP $$; echo on"e"; kill -TSTP $$; echo tw"o"; exit 7'\n`);
+    await bash.expect(/ready.*Stopped.*@>/s);
+    bash.type('fg\n');
+    await bash.expect(/one.*Stopped.*@>/s);
+    bash.type('bg\n');
+    await bash.expect('two');
+    await bash.line('wait %1');
+    expect(await bash.status()).toBe(7);
+    await ownsTerminal(bash);
+  });
+});
+
+describe('the background', () => {
+  it('read stops the job by SIGTTIN; fg lets it read', async () => {
+    const bash = await shell();
+    await bash.line(`$P sh -c 'read -r line; echo "got:$line"' &`);
+    const job = Number((await bash.line('echo $!')).trim());
+    await waitUntil(() => stat(job)?.state === 'T' || null, { what: 'the job stopped' });
+    expect(await bash.line('jobs')).toMatch(/Stopped/);
+    await ownsTerminal(bash);
+    bash.type('fg\n');
+    bash.type('hello\n');
+    await bash.expect('got:hello');
+    await bash.expect(Shell.PROMPT);
+    await ownsTerminal(bash);
+  });
+
+  it('job ends without touching the terminal', async () => {
+    const bash = await shell();
+    await bash.line(`$P sh -c 'exit 5' &`);
+    await bash.line('wait $!');
+    expect(await bash.status()).toBe(5);
+    await ownsTerminal(bash);
+  });
+
+  it('job is killed by the shell’s kill %1', async () => {
+    const bash = await shell();
+    await bash.line('$P sleep 1000 &');
+    const job = Number((await bash.line('echo $!')).trim());
+    await waitUntil(() => scenario.alive().some(({ cmdline }) => cmdline === 'sleep 1000') || null, { what: 'sleep' });
+    await bash.line(`kill ${job}; wait ${job}`);
+    expect(await bash.status()).toBe(143);
+  });
+});
+
+describe('the window', () => {
+  it('change reaches the command', async () => {
+    const bash = await shell();
+    bash.type(`$P bash -c 'trap "stty size; exit 0" WINCH; ${READY}; while :; do read -r -t 1; done'\n`);
+    await bash.expect('ready');
+    await bash.resize(33, 99);
+    await bash.expect('33 99');
+    await bash.expect(Shell.PROMPT);
+    expect(await bash.status()).toBe(0);
+  });
+});
+
+describe('the parent shell keeps its terminal', () => {
+  it.each([
+    ['after a crash', `sh -c 'ulimit -c 0; kill -SEGV $$'`, 139],
+    ['after SIGKILL', `sh -c 'kill -KILL $$'`, 137],
+    ['after a command that is not found', '/no/such/file', 127],
+    ['after a leader that left others behind', `sh -c 'sleep 1000 & exit 6'`, 6],
+    ['after a timeout', '--timeout 100ms sleep 1000', 124],
+    ['after a session of its own', '--isolation session true', 0],
+    ['after none of its own', '--isolation inherit true', 0],
+    ['after an unknown option', '--nope', 125],
+  ])('%s', async (_, command, status) => {
+    const bash = await shell();
+    await bash.line(`$P ${command}`);
+    expect(await bash.status()).toBe(status);
+    await ownsTerminal(bash);
+    bash.type('read -r answer < /dev/tty; echo "answer:$answer"\n');
+    bash.type('ours\n');
+    await bash.expect('answer:ours');
+  });
+});
+
+describe('a pipeline', () => {
+  it('leaves the terminal to its other parts', async () => {
+    const bash = await shell();
+    bash.type(`$P seq 3 | sh -c 'cat > /dev/null; ${READY}; read -r line < /dev/tty; echo "got:$line"'\n`);
+    await bash.expect('ready');
+    bash.type('mine\n');
+    await bash.expect('got:mine');
+    await bash.expect(Shell.PROMPT);
+  });
+
+  it('gives the terminal to a command that reads it', async () => {
+    const bash = await shell();
+    bash.type(`$P sh -c '${READY}; read -r line; echo "got:$line"' | cat\n`);
+    await bash.expect('ready');
+    bash.type('mine\n');
+    await bash.expect('got:mine');
+    await bash.expect(Shell.PROMPT);
+    await ownsTerminal(bash);
+  });
+
+  it('is interrupted as one', async () => {
+    const bash = await shell();
+    bash.type(`$P sh -c '${READY}; exec sleep 1000' | cat\n`);
+    await bash.expect('ready');
+    bash.type(INTERRUPT);
+    await bash.expect(Shell.PROMPT);
+    await bash.line('true');
+    await waitUntil(() => scenario.alive().every(({ cmdline }) => !cmdline.includes('sleep')) || null, {
+      what: 'the end',
+    });
+  });
+});
+
+describe('without a shell', () => {
+  it('Ctrl-Z does not stop for ever what nobody would continue', async () => {
+    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}; read -r line; echo "got:$line"`], {
+      env: subjectEnv(scenario.env),
+    });
+    scenario.defer(() => pty.close());
+    await pty.expect('ready');
+    pty.type(SUSPEND);
+    pty.type('on\n');
+    await pty.expect('got:on');
+    expect(await pty.end).toEqual({ code: 0, signal: null });
+  });
+
+  it('a hang-up ends the command', async () => {
+    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}; exec sleep 1000`], { env: subjectEnv(scenario.env) });
+    scenario.defer(() => pty.close());
+    await pty.expect('ready');
+    pty.hangup();
+    await pty.end;
+    await waitUntil(() => scenario.alive().every(({ cmdline }) => !cmdline.includes('sleep')) || null, {
+      what: 'the end',
+    });
+  });
+});

@@ -1,0 +1,99 @@
+// Two copies of the built package in one process: each has its engine, neither takes the other's children.
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root } from './support/paths.mjs';
+import { runNode, runNodeJson } from './support/run-node.js';
+import { useScenario } from './support/scenario.js';
+
+describe('two copies of the package in one process', () => {
+  const scenario = useScenario();
+
+  /** What the tarball holds, and the addon of the build where there are no prebuilds. */
+  function copy(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'procgroup-copy-'));
+    scenario.defer(() => rmSync(folder, { recursive: true, force: true }));
+    for (const name of ['package.json', 'dist', 'prebuilds']) {
+      cpSync(join(root, name), join(folder, name), { recursive: true });
+    }
+    const release = join(root, 'build/Release');
+    for (const name of existsSync(release) ? readdirSync(release) : []) {
+      if (!name.endsWith('.node')) continue;
+      mkdirSync(join(folder, 'build/Release'), { recursive: true });
+      cpSync(join(release, name), join(folder, 'build/Release', name));
+    }
+    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+    return join(folder, 'dist/index.js');
+  }
+
+  it('both spawn, reap and tear down at the same time', async () => {
+    const answer = await runNodeJson<Record<string, unknown>>(
+      {
+        source: `
+          const second = await import(process.argv.at(-1));
+          const copies = [procgroup, second];
+          const one = async (copy, i) => {
+            const group = await copy.spawn(member, ['exit', String(i)], { stdio: 'ignore' });
+            const { code } = await group.exited;
+            const { empty } = await group.gone;
+            return code === i && empty;
+          };
+          const jobs = [];
+          for (let i = 0; i < 100; i++) jobs.push(one(copies[i % 2], i));
+          const right = (await Promise.all(jobs)).filter(Boolean).length;
+          const stubborn = await Promise.all(copies.map((copy) => copy.spawn(member, ['grandchild-ignores-term'], {
+            stdio: ['ignore', 'pipe', 'inherit'], teardown: [{ signal: 'SIGTERM', graceMs: 100 }],
+          })));
+          for (const group of stubborn) await readReady(group.stdout);
+          const reports = await Promise.all(stubborn.map((group) => group.stop()));
+          console.log(JSON.stringify({
+            distinct: procgroup.spawn !== second.spawn && procgroup.ProcessGroup !== second.ProcessGroup,
+            right,
+            empty: reports.map((report) => report.empty),
+            zombies: oracle.zombieChildrenOf().length,
+          }));`,
+      },
+      { args: [copy()], env: scenario.env },
+    );
+    expect(answer).toEqual({ distinct: true, right: 100, empty: [true, true], zombies: 0 });
+  });
+
+  it('each tears down at exit what it holds', async () => {
+    const run = await runNode(
+      {
+        source: `
+          const second = await import(process.argv.at(-1));
+          const options = { stdio: ['ignore', 'pipe', 'inherit'], exitGraceMs: 100 };
+          const groups = [];
+          for (const copy of [procgroup, second]) groups.push(await copy.spawn(member, ['grandchild-ignores-term'], options));
+          for (const group of groups) await readReady(group.stdout);
+          process.exit(5);`,
+      },
+      { args: [copy()], env: scenario.env },
+    );
+    expect([run.code, run.signal], run.stderr).toEqual([5, null]);
+    expect(scenario.alive()).toEqual([]);
+  });
+
+  it('each in a worker of its own', async () => {
+    const run = await runNode(
+      {
+        source: `
+          import { Worker } from 'node:worker_threads';
+          const body = (url) => 'data:text/javascript,' + encodeURIComponent(
+            'const { spawn } = await import(' + JSON.stringify(url) + ');'
+            + 'const groups = await Promise.all(Array.from({ length: 20 }, () => spawn(' + JSON.stringify(member)
+            + ', ["exit", "0"], { stdio: "ignore" })));'
+            + 'await Promise.all(groups.map((group) => group.gone));');
+          const urls = ['file://' + paths.dist + 'index.js', 'file://' + process.argv.at(-1)];
+          const codes = await Promise.all(urls.map((url) => new Promise((resolve, reject) => {
+            new Worker(new URL(body(url))).on('error', reject).on('exit', resolve);
+          })));
+          console.log(codes.join());`,
+      },
+      { args: [copy()], env: scenario.env },
+    );
+    expect([run.code, run.stdout], run.stderr).toEqual([0, '0,0\n']);
+  });
+});

@@ -1,0 +1,92 @@
+// Checked by the compiler alone (npm run types): stream types follow the stdio literal.
+import type { Readable, Writable } from 'node:stream';
+import { expectTypeOf } from 'vitest';
+import {
+  attach,
+  type ClosedResult,
+  type ExitResult,
+  output,
+  type ProcessGroup,
+  type StdioOption,
+  spawn,
+  type TeardownReport,
+} from '../dist/index.js';
+import { killpg, pidfdOpen } from '../dist/posix.js';
+
+export async function streams(anyStdio: StdioOption, entry: 'pipe' | 'ignore'): Promise<void> {
+  const byDefault = await spawn('true');
+  expectTypeOf(byDefault.stdin).toEqualTypeOf<null>();
+  expectTypeOf(byDefault.stdout).toEqualTypeOf<Readable>();
+  expectTypeOf(byDefault.stderr).toEqualTypeOf<null>();
+
+  const withOptions = await spawn('true', ['x'], { cwd: '/' });
+  expectTypeOf(withOptions.stdout).toEqualTypeOf<Readable>();
+
+  const pipes = await spawn('true', [], { stdio: 'pipe' });
+  expectTypeOf(pipes.stdin).toEqualTypeOf<Writable>();
+  expectTypeOf(pipes.stdout).toEqualTypeOf<Readable>();
+  expectTypeOf(pipes.stderr).toEqualTypeOf<Readable>();
+
+  const none = await spawn('true', [], { stdio: 'ignore' });
+  expectTypeOf(none.stdout).toEqualTypeOf<null>();
+  expectTypeOf((await spawn('true', [], { stdio: 'inherit' })).stdout).toEqualTypeOf<null>();
+
+  const list = await spawn('true', [], { stdio: ['pipe', 'inherit', 'pipe'] });
+  expectTypeOf(list.stdin).toEqualTypeOf<Writable>();
+  expectTypeOf(list.stdout).toEqualTypeOf<null>();
+  expectTypeOf(list.stderr).toEqualTypeOf<Readable>();
+
+  const files = await spawn('true', [], { stdio: [{ file: '/dev/null' }, 1, 'pipe', 'pipe'] });
+  expectTypeOf(files.stdin).toEqualTypeOf<null>();
+  expectTypeOf(files.stdout).toEqualTypeOf<null>();
+  expectTypeOf(files.stderr).toEqualTypeOf<Readable>();
+
+  // What is left out is as in the default.
+  const short = await spawn('true', [], { stdio: ['pipe'] });
+  expectTypeOf(short.stdin).toEqualTypeOf<Writable>();
+  expectTypeOf(short.stdout).toEqualTypeOf<Readable>();
+  expectTypeOf(short.stderr).toEqualTypeOf<null>();
+
+  const either = await spawn('true', [], { stdio: [entry, entry, 'ignore'] });
+  expectTypeOf(either.stdout).toEqualTypeOf<Readable | null>();
+
+  const unknown = await spawn('true', [], { stdio: anyStdio });
+  expectTypeOf(unknown.stdin).toEqualTypeOf<Writable | null>();
+  expectTypeOf(unknown.stdout).toEqualTypeOf<Readable | null>();
+}
+
+export async function handle(group: ProcessGroup): Promise<void> {
+  expectTypeOf(group.exited).toEqualTypeOf<Promise<ExitResult>>();
+  expectTypeOf(group.closed).toEqualTypeOf<Promise<ClosedResult>>();
+  expectTypeOf(group.gone).toEqualTypeOf<Promise<TeardownReport>>();
+  expectTypeOf(group.stop()).toEqualTypeOf<Promise<TeardownReport>>();
+  expectTypeOf(group.signal('SIGTERM')).toEqualTypeOf<'group' | 'leader' | 'members' | 'gone'>();
+  expectTypeOf(await attach(1234)).toExtend<ProcessGroup>();
+  expectTypeOf(await spawn('true', [], { stdio: 'pipe' })).toExtend<ProcessGroup>();
+  // @ts-expect-error a signal has a name
+  group.signal(15);
+}
+
+export async function collected(): Promise<void> {
+  expectTypeOf((await output('true')).stdout).toEqualTypeOf<string>();
+  expectTypeOf((await output('true', [], { encoding: 'hex' })).stderr).toEqualTypeOf<string>();
+  expectTypeOf((await output('true', [], { encoding: 'buffer' })).stdout).toEqualTypeOf<Buffer>();
+}
+
+export async function mistakes(): Promise<void> {
+  // @ts-expect-error an unknown isolation
+  await spawn('true', [], { isolation: 'none' });
+  // @ts-expect-error a number is no argument
+  await spawn('true', [1]);
+  // @ts-expect-error an unknown stdio word
+  await spawn('true', [], { stdio: ['pipe', 'ipc'] });
+  // @ts-expect-error a step has a grace
+  await spawn('true', [], { teardown: [{ signal: 'SIGTERM' }] });
+  // @ts-expect-error an unknown limit
+  await spawn('true', [], { rlimits: { files: 1 } });
+}
+
+export function primitives(): void {
+  expectTypeOf(killpg).parameter(0).toEqualTypeOf<number>();
+  expectTypeOf(pidfdOpen(1).wait()).toEqualTypeOf<Promise<void>>();
+}

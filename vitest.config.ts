@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
+    // Tests look at processes, descriptors and threads of their own process, so files neither share one nor run at once.
+    pool: 'forks',
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    reporters: process.env.PROCGROUP_RESULTS ? ['default', './scripts/results-reporter.mjs'] : ['default'],
+  },
+});
