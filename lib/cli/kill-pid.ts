@@ -23,7 +23,11 @@ export async function killPid(pid: number, ladder: readonly TeardownStep[], kill
   const elapsed = (): number => Math.round(performance.now() - started);
   const target = pidfdOpen(pid);
   try {
-    const ended = target.wait().then(() => true);
+    // It rejects when the pidfd is closed below, with nobody waiting any more.
+    const ended = target.wait().then(
+      () => true,
+      () => false,
+    );
     const steps: StepRecord[] = [];
     let lastError: string | null = null;
     let empty = false;

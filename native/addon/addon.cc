@@ -27,10 +27,10 @@ Napi::Value start(const Napi::CallbackInfo& info) {
   if (instance->environment == nullptr) {
     int error = 0;
     if (Engine::get(&error) == nullptr) return number(env, error);
-    instance->environment = Environment::create(env, info[0].As<Napi::Function>());
+    instance->environment = Environment::create(env, info[0]);
     if (instance->environment == nullptr) return number(env, -ENOMEM);
   }
-  return instance->environment->buffer();
+  return Napi::Value(env, instance->environment->buffer());
 }
 
 void spawn_job(const Napi::CallbackInfo& info) {
@@ -124,6 +124,7 @@ Napi::Value payload(const Napi::CallbackInfo& info) {
   };
   if (payload->syscall != nullptr) object["syscall"] = Napi::String::New(env, payload->syscall);
   list("fds", payload->fds, [&](int fd) { return number(env, fd); });
+  payload->fds.clear();  // the caller's from here on
   list("steps", payload->steps, [&](const StepRecord& step) {
     Napi::Object o = Napi::Object::New(env);
     o["signal"] = number(env, step.signal);

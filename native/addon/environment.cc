@@ -6,19 +6,25 @@
 
 namespace procgroup {
 
-Environment* Environment::create(Napi::Env env, Napi::Function deliver) {
+// Every call may be refused: a worker that is being terminated comes through here too, and must not crash on it.
+Environment* Environment::create(napi_env env, napi_value deliver) {
   auto* self = new Environment;
   self->env_ = env;
-  Napi::Float64Array rows = Napi::Float64Array::New(env, size_t{kRows} * Event::kColumns);
-  self->rows_ = rows.Data();
-  self->buffer_ = Napi::Reference<Napi::Value>::New(rows, 1);
-  napi_value name;
-  if (napi_create_string_utf8(env, "procgroup", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env, deliver, nullptr, name, 0, 1, nullptr, nullptr, self, on_call,
-                                      &self->wake_) != napi_ok) {
+  size_t count = size_t{kRows} * Event::kColumns;
+  void* data = nullptr;
+  napi_value memory, rows, name;
+  bool made = napi_create_arraybuffer(env, count * sizeof(double), &data, &memory) == napi_ok &&
+              napi_create_typedarray(env, napi_float64_array, count, memory, 0, &rows) == napi_ok &&
+              napi_create_reference(env, rows, 1, &self->buffer_) == napi_ok &&
+              napi_create_string_utf8(env, "procgroup", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+              napi_create_threadsafe_function(env, deliver, nullptr, name, 0, 1, nullptr, nullptr, self, on_call,
+                                              &self->wake_) == napi_ok;
+  if (!made) {
+    if (self->buffer_ != nullptr) napi_delete_reference(env, self->buffer_);
     delete self;
     return nullptr;
   }
+  self->rows_ = static_cast<double*>(data);
   napi_unref_threadsafe_function(env, self->wake_);
   Engine::peek()->add_environment(self);
   // Hooks run last in, first out: ours, before the one that ends the thread-safe function. After it nobody may call
@@ -27,10 +33,16 @@ Environment* Environment::create(Napi::Env env, Napi::Function deliver) {
   return self;
 }
 
+napi_value Environment::buffer() const {
+  napi_value rows = nullptr;
+  napi_get_reference_value(env_, buffer_, &rows);
+  return rows;
+}
+
 void Environment::on_cleanup(void* data) {
   auto* self = static_cast<Environment*>(data);
   Engine::peek()->remove_environment(self->id_);
-  self->buffer_.Reset();
+  napi_delete_reference(self->env_, self->buffer_);
   delete self;
 }
 

@@ -12,12 +12,12 @@ class Environment {
  public:
   // `deliver(count)` is called with rows in `buffer()`; nullptr where the Environment cannot take a thread-safe
   // function.
-  static Environment* create(Napi::Env env, Napi::Function deliver);
+  static Environment* create(napi_env env, napi_value deliver);
   static constexpr int kRows = 256;
 
   uint32_t id() const { return id_; }
   void set_id(uint32_t id) { id_ = id; }  // by the engine, under its lock
-  Napi::Value buffer() const { return buffer_.Value(); }
+  napi_value buffer() const;
   Payload* payload(size_t row) { return row < current_.size() ? current_[row].payload.get() : nullptr; }
 
   // Its own thread.
@@ -38,7 +38,7 @@ class Environment {
   napi_env env_ = nullptr;
   uint32_t id_ = 0;
   napi_threadsafe_function wake_ = nullptr;
-  Napi::Reference<Napi::Value> buffer_;
+  napi_ref buffer_ = nullptr;
   double* rows_ = nullptr;
   std::vector<Event> current_;
 };

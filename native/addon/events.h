@@ -1,5 +1,7 @@
 // What the engine tells an Environment. An event is a row of numbers; what does not fit is its payload, fetched by row.
 #pragma once
+#include <unistd.h>
+
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -15,11 +17,18 @@ enum class EventType : int32_t { Spawned = 0, Failed, Exit, Draining, Gone, Memb
 
 struct Payload {
   const char* syscall = nullptr;
-  std::vector<int> fds;
+  std::vector<int> fds;  // our ends of pipes: closed with the payload unless somebody takes them
+
   std::vector<StepRecord> steps;
   std::vector<SurvivorRecord> survivors;
   std::vector<ProcStat> members;
   std::vector<Holder> holders;
+
+  ~Payload() {
+    for (int fd : fds) {
+      if (fd >= 0) close(fd);
+    }
+  }
 };
 
 struct Event {
