@@ -4,7 +4,7 @@ import { dropTicket, engine, errorName, hold, letGo, Row, type RowView, stageNam
 import { planSpawn, type SpawnPlan } from './options.js';
 import { openHandleTicket, ProcessGroup } from './process-group.js';
 import { signalName } from './signals.js';
-import { ChildStreams } from './streams.js';
+import { ChildStreams, prepareStreams } from './streams.js';
 import type { DefaultStdio, Mechanism, Spawned, SpawnOptions, StdioOption } from './types.js';
 import { invalidType } from './validate.js';
 
@@ -37,6 +37,7 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
   const plan = planSpawn(file, listed ? (second ?? []) : [], options as SpawnOptions);
   if (plan.signal?.aborted) throw new AbortError(plan.signal.reason);
   const native = engine();
+  if (plan.stdio.piped) prepareStreams();
 
   return new Promise((resolve, reject) => {
     const abort = () => native.cancel(ticket);

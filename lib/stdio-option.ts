@@ -35,6 +35,8 @@ export interface StdioPlan {
   paths: string | null;
   /** The path of each entry that is a file, by stdio number: for error messages. */
   files: (string | undefined)[];
+  /** True where an entry is a pipe. */
+  piped: boolean;
 }
 
 function descriptorOf(name: string, value: object): number {
@@ -72,13 +74,16 @@ export function normalizeStdio(option: StdioOption | undefined): StdioPlan {
   const numbers = [entries.length];
   const paths: string[] = [];
   const files: (string | undefined)[] = [];
+  let piped = false;
   entries.forEach((given, i) => {
     const name = `options.stdio[${i}]`;
     const entry = given ?? DEFAULTS[i] ?? 'ignore';
     files.push(undefined);
     if (entry === 'ignore') numbers.push(Kind.Ignore, -1, 0, 0);
-    else if (entry === 'pipe') numbers.push(Kind.Pipe, -1, 0, 0);
-    else if (entry === 'inherit') numbers.push(Kind.Descriptor, i, 0, 0);
+    else if (entry === 'pipe') {
+      numbers.push(Kind.Pipe, -1, 0, 0);
+      piped = true;
+    } else if (entry === 'inherit') numbers.push(Kind.Descriptor, i, 0, 0);
     else if (typeof entry === 'number') numbers.push(Kind.Descriptor, integer(name, entry, 0, 0x7fffffff), 0, 0);
     else if (typeof entry === 'object' && 'file' in entry) {
       const [flags, mode, file] = fileEntry(name, entry as FileStdio, i);
@@ -91,5 +96,5 @@ export function normalizeStdio(option: StdioOption | undefined): StdioPlan {
       throw invalidValue(name, "must be 'pipe', 'ignore', 'inherit', a descriptor, a stream or { file }", entry);
     }
   });
-  return { numbers, paths: paths.length === 0 ? null : paths.join('\0'), files };
+  return { numbers, paths: paths.length === 0 ? null : paths.join('\0'), files, piped };
 }

@@ -9,6 +9,11 @@ const require = createRequire(import.meta.url);
 // node:net is loaded with the first pipe: importing the package stays cheap.
 const net = (): typeof import('node:net') => require('node:net');
 
+/** Called before the child is started, so that nothing is left to load between taking the descriptors and owning them. */
+export function prepareStreams(): void {
+  net();
+}
+
 /** Our ends of one child's pipes, by stdio number. */
 export class ChildStreams {
   readonly stdio: (Readable | Writable | Duplex | null)[];

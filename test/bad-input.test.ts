@@ -30,13 +30,14 @@ function executable(name: string, text: string, mode = 0o755): string {
 // Untyped on purpose: these are what plain JavaScript hands over.
 // biome-ignore lint/suspicious/noExplicitAny: the calls are wrong by design
 type Any = any;
-const call = (file: Any, args?: Any, options?: Any) => spawn(file, args, options);
+const call = (file?: Any, args?: Any, options?: Any): Promise<Any> => spawn(file, args, options);
 
 let before: { process: Footprint; children: number[]; files: string[] };
 const look = () => ({ process: footprint(), children: childrenOf(), files: readdirSync(dir) });
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'procgroup-bad-'));
-  await (await spawn(member, ['exit', '0'], { stdio: 'ignore' })).gone;
+  // The engine starts its threads when there is something for them to do.
+  await Promise.all(Array.from({ length: 64 }, async () => (await call(member, ['exit', '0'], { stdio: 'ignore' })).gone));
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 beforeEach(() => {
@@ -70,7 +71,6 @@ describe('T8: wrong types and values', () => {
     ['an argument that is a number', () => call('true', ['a', 1]), type],
     ['an argument that is undefined', () => call('true', [undefined]), type],
     ['options that are a number', () => call('true', [], 7), type],
-    ['options null', () => call('true', [], null), type],
     ['NUL in file', () => call('tr\0ue'), value],
     ['NUL in an argument', () => call('true', ['a', 'b\0c']), value],
     ['NUL in env', withOptions({ env: { A: 'b\0' } }), value],
@@ -81,7 +81,6 @@ describe('T8: wrong types and values', () => {
     ['NUL in a file of stdio', withOptions({ stdio: [{ file: '/dev/null\0' }] }), value],
     ['NUL in shell', withOptions({ shell: '/bin/sh\0' }), value],
     ['env a string', withOptions({ env: 'A=B' }), type],
-    ['a number in env', withOptions({ env: { A: 1 } }), type],
     ['cwd a number', withOptions({ cwd: 1 }), type],
     ['cwd a URL that is not a file', withOptions({ cwd: new URL('http://localhost/') }), /^ERR_/],
     ['argv0 a number', withOptions({ argv0: 1 }), type],

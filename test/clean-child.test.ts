@@ -69,7 +69,7 @@ it('T5: a worker thread that blocks signals hands on none of it', async () => {
         try { process.dlopen({ exports: {} }, '\${paths.stray}'); } catch {}
         import('\${paths.dist}index.js')
           .then(({ output }) => output('\${member}', ['self']))
-          .then(({ stdout }) => parentPort.postMessage(stdout));\`, { eval: true });
+          .then(({ stdout }) => parentPort.postMessage(stdout));\`, { eval: true, execArgv: [] });
       worker.once('message', (text) => console.log(JSON.stringify([JSON.parse(text)])));`),
     { env: scenario.env },
   );

@@ -85,10 +85,8 @@ it.skipIf(process.getuid?.() !== 0)('T8: EAGAIN at RLIMIT_NPROC is a typed error
         '--regid',
         '64998',
         '--clear-groups',
-        '/bin/sh',
-        '-c',
-        'ulimit -u 60; exec "$@"',
-        'sh',
+        'prlimit',
+        '--nproc=60',
       ],
     },
   );

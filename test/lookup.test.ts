@@ -73,9 +73,7 @@ it('a name with a slash is not looked up, and is relative to the cwd of the chil
   const cwd = at('cwd');
   expect(await output('./here', [], { cwd })).toMatchObject({ stdout: 'here\n' });
   expect(await output('bin/deep', [], { cwd })).toMatchObject({ stdout: 'deep\n' });
-  await expect(output(relative(process.cwd(), at('cwd', 'here')), [], { cwd: '/' })).rejects.toMatchObject({
-    code: 'ENOENT',
-  });
+  await expect(output('./here', [], { cwd: at('one') })).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
 it('a relative cwd', async () => {

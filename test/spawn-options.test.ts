@@ -104,7 +104,7 @@ describe('what the child is given', () => {
       console.log(JSON.stringify({ seen, own: own.slice(1).map(Number) }));`;
     const { seen, own } = await runNodeJson<{ seen: Self; own: number[] }>(
       { source },
-      { env: scenario.env, via: ['/bin/sh', '-c', 'ulimit -Sn 512; ulimit -Hn 4096; exec "$@"', 'sh'] },
+      { env: scenario.env, via: ['/bin/sh', '-c', 'ulimit -Sn 512; ulimit -Hn 4096; "$@"; exit $?', 'sh'] },
     );
     expect(own).toEqual([4096, 4096]);
     expect(seen.rlimits.nofile).toEqual([512, 4096]);

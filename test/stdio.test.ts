@@ -57,7 +57,7 @@ describe('pipes', () => {
   });
 
   it('are blocking in the child', async () => {
-    const { fds } = await self({ stdio: ['pipe', 'pipe', 'pipe', 'pipe'] });
+    const { fds } = await self({ stdio: 'pipe' });
     expect(Object.values(fds).every((target) => target.startsWith('pipe:'))).toBe(true);
     const flags = await output('/bin/sh', ['-c', 'cat /proc/self/fdinfo/0 /proc/self/fdinfo/1 /proc/self/fdinfo/2'], {
       stdio: ['pipe', 'pipe', 'pipe'],

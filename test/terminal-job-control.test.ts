@@ -56,7 +56,8 @@ describe('Ctrl-C', () => {
 describe('Ctrl-Z', () => {
   it('stops the job; fg gives the terminal back to the command', async () => {
     const bash = await shell();
-    bash.type(`$P sh -c '${READY}; cat; echo "e"nd'\n`);
+    // The inner shell is ready: its parent is past vfork, where SIGTSTP would not stop it.
+    bash.type(`$P sh -c 'sh -c "echo re\\"\\"ady; exec cat"; echo "e"nd'\n`);
     await bash.expect('ready');
     const group = await bash.foreground();
     bash.type(SUSPEND);
@@ -92,8 +93,9 @@ describe('the background', () => {
     const bash = await shell();
     await bash.line(`$P sh -c 'read -r line; echo "got:$line"' &`);
     const job = Number((await bash.line('echo $!')).trim());
-    await waitUntil(() => stat(job)?.state === 'T' || null, { what: 'the job stopped' });
-    expect(await bash.line('jobs')).toMatch(/Stopped/);
+    // All of procgroup's threads must have stopped before the shell hears of it.
+    await waitUntil(async () => (await bash.line('jobs')).includes('Stopped') || null, { what: 'the job stopped' });
+    expect(stat(job)?.state).toBe('T');
     await ownsTerminal(bash);
     bash.type('fg\n');
     bash.type('hello\n');

@@ -44,7 +44,7 @@ const subject = (rounds: number) => ({
   const workerData = { dist: paths.dist, member, env: { ...process.env, ...theirs.env } };
   const errors = [];
   const round = async (i) => {
-    const worker = new Worker(code, { eval: true, workerData, stdout: true, stderr: true });
+    const worker = new Worker(code, { eval: true, execArgv: [], workerData, stdout: true, stderr: true });
     const stage = stages[i % stages.length];
     await new Promise((resolve) => {
       worker.on('message', (at) => at === stage && resolve()).on('exit', resolve);
@@ -88,7 +88,7 @@ it('T7: control: what child_process starts in a terminated worker lives on, and 
     const worker = new Worker(\`
       const { parentPort, workerData } = require('node:worker_threads');
       const child = require('node:child_process').spawn(workerData, ['sleep'], { stdio: 'ignore', detached: true });
-      parentPort.postMessage(child.pid);\`, { eval: true, workerData: member });
+      parentPort.postMessage(child.pid);\`, { eval: true, execArgv: [], workerData: member });
     const pid = await new Promise((resolve) => worker.once('message', resolve));
     await worker.terminate();
     console.log(pid);`;
@@ -102,7 +102,7 @@ it('T7: the addon loaded only in a worker that is terminated, again and again', 
     import { member, dist } from '${new URL('./support/paths.mjs', import.meta.url)}';
     const code = ${JSON.stringify(worker)};
     for (let i = 0; i < ${scaled(20)}; i++) {
-      const worker = new Worker(code, { eval: true, workerData: { dist, member, env: process.env } });
+      const worker = new Worker(code, { eval: true, execArgv: [], workerData: { dist, member, env: process.env } });
       const stage = ['spawning', 'spawned', 'stopping'][i % 3];
       await new Promise((resolve) => worker.on('message', (at) => at === stage && resolve()));
       await worker.terminate();
@@ -124,7 +124,7 @@ it('T7: a worker that ends by itself with groups running leaves none', async () 
           const group = await spawn(workerData.member, ['wide', '3'], { env: workerData.env });
           await new Promise((resolve) => group.stdout.once('data', resolve));
           \${end}
-        });\`, { eval: true, stderr: true, workerData: { dist: paths.dist, member, env: { ...process.env, ...mark.env } } })
+        });\`, { eval: true, execArgv: [], stderr: true, workerData: { dist: paths.dist, member, env: { ...process.env, ...mark.env } } })
         .on('exit', resolve).on('error', () => {});
     });
     const codes = [];

@@ -124,6 +124,7 @@ Napi::Value payload(const Napi::CallbackInfo& info) {
   };
   if (payload->syscall != nullptr) object["syscall"] = Napi::String::New(env, payload->syscall);
   list("fds", payload->fds, [&](int fd) { return number(env, fd); });
+  environment_of(env)->hand_over(payload->fds);
   payload->fds.clear();  // the caller's from here on
   list("steps", payload->steps, [&](const StepRecord& step) {
     Napi::Object o = Napi::Object::New(env);

@@ -1,5 +1,8 @@
 #include "environment.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cstring>
 
 #include "engine.h"
@@ -43,7 +46,23 @@ void Environment::on_cleanup(void* data) {
   auto* self = static_cast<Environment*>(data);
   Engine::peek()->remove_environment(self->id_);
   napi_delete_reference(self->env_, self->buffer_);
+  self->close_unowned();
   delete self;
+}
+
+void Environment::hand_over(const std::vector<int>& fds) {
+  struct stat info;
+  for (int fd : fds) {
+    if (fd >= 0 && fstat(fd, &info) == 0) handed_.push_back({fd, info.st_dev, info.st_ino});
+  }
+}
+
+// The Environment's handles are closed by now: a number that still shows our pipe belongs to nobody.
+void Environment::close_unowned() {
+  struct stat info;
+  for (const Handed& handed : handed_) {
+    if (fstat(handed.fd, &info) == 0 && info.st_dev == handed.device && info.st_ino == handed.inode) close(handed.fd);
+  }
 }
 
 void Environment::ref() { napi_ref_threadsafe_function(env_, wake_); }
@@ -77,6 +96,7 @@ void Environment::deliver(napi_env env, napi_value callback) {
     if (napi_create_double(env, static_cast<double>(n), &argument) != napi_ok) return;
     if (napi_get_undefined(env, &receiver) != napi_ok) return;
     if (napi_call_function(env, receiver, callback, 1, &argument, &result) != napi_ok) return;
+    handed_.clear();
   }
   current_.clear();
 }

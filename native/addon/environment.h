@@ -2,6 +2,8 @@
 #pragma once
 #include <napi.h>
 
+#include <sys/types.h>
+
 #include <vector>
 
 #include "events.h"
@@ -20,7 +22,9 @@ class Environment {
   napi_value buffer() const;
   Payload* payload(size_t row) { return row < current_.size() ? current_[row].payload.get() : nullptr; }
 
-  // Its own thread.
+  // Its own thread. Descriptors that the callback is being given: if the thread is terminated before it could own them,
+  // they are closed at the end of the Environment.
+  void hand_over(const std::vector<int>& fds);
   void ref();
   void unref();
 
@@ -34,6 +38,7 @@ class Environment {
   static void on_call(napi_env env, napi_value callback, void* context, void* data);
   static void on_cleanup(void* self);
   void deliver(napi_env env, napi_value callback);
+  void close_unowned();
 
   napi_env env_ = nullptr;
   uint32_t id_ = 0;
@@ -41,6 +46,12 @@ class Environment {
   napi_ref buffer_ = nullptr;
   double* rows_ = nullptr;
   std::vector<Event> current_;
+  struct Handed {
+    int fd;
+    dev_t device;
+    ino_t inode;
+  };
+  std::vector<Handed> handed_;
 };
 
 }  // namespace procgroup
