@@ -46,7 +46,7 @@ function subject(call: string): string {
     const sibling = nodeProcess.spawn(member, ['report-signals'], { stdio: ['ignore', 'pipe', 'inherit'] });
     await readReady(sibling.stdout);
     let heard = '';
-    sibling.stdout.setEncoding('latin1').on('data', (text) => { heard += text; });
+    sibling.stdout.setEncoding('latin1').on('data', (text) => { heard += text; }).resume();
     const cases = [${refusals.map(([name, pgid]) => `[${JSON.stringify(name)}, ${pgid}]`).join(', ')}];
     const outcomes = [];
     for (const [name, pgid] of cases) {

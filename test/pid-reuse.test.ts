@@ -11,12 +11,8 @@ import { useScenario } from './support/scenario.js';
 const namespaced = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', '"$@"; exit $?', 'sh'];
 
 function whyNot(): string {
-  const probe = spawnSync(namespaced[0] ?? '', [
-    ...namespaced.slice(1),
-    'sh',
-    '-c',
-    'read pid < /proc/sys/kernel/ns_last_pid && echo "$pid" > /proc/sys/kernel/ns_last_pid',
-  ]);
+  const [file = '', ...args] = [...namespaced, 'sh', '-c', 'echo 100 > /proc/sys/kernel/ns_last_pid'];
+  const probe = spawnSync(file, args);
   return probe.status === 0 ? '' : `no PID namespace with ns_last_pid here: ${probe.error ?? probe.stderr}`;
 }
 
@@ -53,11 +49,16 @@ function stranger(pid, mode) {
   return {
     /** Everything the stranger received, up to the control signal that a numeric kill sends it. */
     async heard() {
-      process.kill(mode === 'pid' ? pid : -pid, SENTINEL);
+      try {
+        process.kill(mode === 'pid' ? pid : -pid, SENTINEL);
+      } catch (error) {
+        if (error.code !== 'ESRCH') throw error; // somebody has killed it: the log says so
+      }
       await oracle.waitUntil(() => lines().some((line) => line === String(SENTINEL) || line.startsWith('killed')));
       return lines();
     },
     async end() {
+      if (lines().some((line) => line.startsWith('killed'))) return;
       process.kill(mode === 'orphan-group' ? -pid : pid, 'SIGKILL');
       await oracle.waitUntil(() => lines().some((line) => line.startsWith('killed')));
     },
@@ -129,8 +130,11 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
         disable,
       );
       expect(cases).toHaveLength(48);
+      expect(
+        cases.filter(({ heard }) => heard.join() !== '64'),
+        'who hears more than the control signal',
+      ).toEqual([]);
       for (const one of cases) {
-        expect(one, 'the stranger hears the control signal alone').toMatchObject({ heard: ['64'] });
         if (one.act === 'signal') expect(one.outcome, JSON.stringify(one)).toBe('gone');
         if (one.act === 'kill' || one.act === 'stop') expect(one.outcome, JSON.stringify(one)).toBe(true);
       }
@@ -154,8 +158,10 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
         disable,
       );
       expect(cases).toHaveLength(24);
-      for (const one of cases)
-        expect(one, 'the stranger hears the control signal alone').toMatchObject({ heard: ['64'] });
+      expect(
+        cases.filter(({ heard }) => heard.join() !== '64'),
+        'who hears more than the control signal',
+      ).toEqual([]);
     });
   }
 

@@ -201,14 +201,22 @@ describe('without a shell', () => {
     expect(await pty.end).toEqual({ code: 0, signal: null });
   });
 
-  it('a hang-up ends the command', async () => {
-    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}; exec sleep 1000`], { env: subjectEnv(scenario.env) });
+  it('a hang-up ends the command, and the status says so', async () => {
+    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}:$$; exec cat`], { env: subjectEnv(scenario.env) });
     scenario.defer(() => pty.close());
-    await pty.expect('ready');
+    const [, pid] = await pty.expect(/ready:(\d+)\r\n/);
     pty.hangup();
-    await pty.end;
-    await waitUntil(() => scenario.alive().every(({ cmdline }) => !cmdline.includes('sleep')) || null, {
-      what: 'the end',
-    });
+    expect(await pty.end).toEqual({ code: 129, signal: null });
+    expect(stat(Number(pid))).toBeNull();
+  });
+});
+
+describe('the terminal’s modes', () => {
+  it('stay as the command leaves them', async () => {
+    const bash = await shell();
+    await bash.line('$P stty -ixon');
+    expect(await bash.line('stty -a')).toContain(' -ixon');
+    await bash.line('$P stty ixon');
+    expect(await bash.line('stty -a')).toContain(' ixon');
   });
 });

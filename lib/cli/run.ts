@@ -16,7 +16,7 @@ import {
 import { printLines, warn } from './print.js';
 import { ReportFile } from './report-file.js';
 import { printable } from './style.js';
-import { sharesItsGroup, Terminal } from './terminal.js';
+import { leaveTerminals, sharesItsGroup, Terminal } from './terminal.js';
 
 export const RUN_HELP = `Usage: procgroup run [options] [--] command [args]
 
@@ -97,6 +97,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const exitStatus = statusOf(exit, report);
   if (!report.empty) warnOfSurvivors(report.survivors);
   await reportFile?.write({ ...report, command, pid: group.pid, pgid: group.pgid, exit, exitStatus });
+  leaveTerminals();
   return exitStatus;
 }
 

@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { getpgrp, getsid, tcgetpgrp, tcsetpgrp } from '../posix.js';
 import { readProcess, readProcesses } from '../procfs.js';
@@ -47,6 +48,20 @@ export class Terminal {
   /** Takes it back from `pgid`, and from nobody else: a shell may have taken it meanwhile. */
   takeBackFrom(pgid: number): void {
     if (pgid !== this.#ownGroup && this.foregroundGroup() === pgid) this.handTo(this.#ownGroup);
+  }
+}
+
+/**
+ * To be called last. At its exit Node gives the terminals on descriptors 0 ... 2 the modes that it found, undoing what the
+ * command did to them, and aborts where one has hung up. It leaves closed descriptors alone.
+ */
+export function leaveTerminals(): void {
+  for (const fd of [0, 1, 2]) {
+    try {
+      closeSync(fd);
+    } catch {
+      // It was closed already.
+    }
   }
 }
 

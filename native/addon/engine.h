@@ -47,6 +47,9 @@ struct Job {
   ~Job();
 };
 
+// A thread of our own, with every signal blocked. 0 or a negative errno.
+int start_detached(void* (*main)(void*), void* argument, size_t stack);
+
 class Engine final : Listener {
  public:
   // The engine of this process; on the first call it is started. Null with a negative errno where that failed.

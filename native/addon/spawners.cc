@@ -13,15 +13,13 @@
 
 #include "engine.h"
 #include "environment.h"
+#include "waiters.h"
 
 namespace procgroup {
-
-int start_detached(void* (*main)(void*), void* argument, size_t stack);
 
 namespace {
 
 constexpr size_t kSpawnerStack = 256 * 1024;
-constexpr size_t kWaiterStack = 64 * 1024;
 constexpr size_t kMostSpawners = 16;  // when clones are stuck before exec
 constexpr uint64_t kMillisecond = 1'000'000;
 
@@ -84,15 +82,6 @@ struct Engine::Spawner final : SpawnHooks {
     engine->clone_waiters_--;
     engine->unlock();
   }
-};
-
-// Where no pidfd tells: a thread that waits for one child.
-struct Engine::Waiter {
-  Engine* engine;
-  uint64_t id;
-  uint32_t environment, ticket;
-  pid_t pid;
-  int pidfd;  // a copy of our own, or -1
 };
 
 // Called with the lock held. More threads than usual only when nothing has moved for a while: a clone is stuck.
@@ -290,68 +279,6 @@ void Engine::interrupt(Job* job) {
     interrupt_again_ = true;
     reaper_.wake();
   }
-}
-
-int Engine::start_waiter(void* (*main)(void*), Waiter* waiter) {
-  int r = start_detached(main, waiter, kWaiterStack);
-  if (r < 0) {
-    if (waiter->pidfd >= 0) close(waiter->pidfd);
-    delete waiter;
-  }
-  return r;
-}
-
-void* Engine::exit_waiter_main(void* data) {
-  std::unique_ptr<Waiter> waiter(static_cast<Waiter*>(data));
-  siginfo_t info;
-  long r;
-  do {
-    r = syscall(SYS_waitid, P_PID, waiter->pid, &info, WEXITED | WNOWAIT, nullptr);
-  } while (r < 0 && errno == EINTR);
-  Engine* engine = waiter->engine;
-  engine->lock();
-  engine->waitable_.push_back(waiter->id);
-  engine->wake_for_deadline();
-  engine->unlock();
-  return nullptr;
-}
-
-// A pidfd does not show stops. This thread takes stop and continue notices only; it ends when the leader has ended.
-void* Engine::stop_waiter_main(void* data) {
-  std::unique_ptr<Waiter> waiter(static_cast<Waiter*>(data));
-  Engine* engine = waiter->engine;
-  for (;;) {
-    siginfo_t info = {};
-    bool by_pidfd = waiter->pidfd >= 0;
-    long r = syscall(SYS_waitid, by_pidfd ? 3 /* P_PIDFD */ : P_PID, by_pidfd ? waiter->pidfd : waiter->pid, &info,
-                     WSTOPPED | WCONTINUED, nullptr);
-    if (r < 0 && errno == EINTR) continue;
-    if (r < 0 || info.si_pid == 0) break;
-    Event event;
-    event.row[0] = static_cast<double>(EventType::StopState);
-    event.row[1] = waiter->ticket;
-    event.row[2] = info.si_code == CLD_CONTINUED ? 0 : info.si_status;
-    engine->lock();
-    engine->post(waiter->environment, std::move(event));
-    engine->notify_environments();
-    engine->unlock();
-  }
-  if (waiter->pidfd >= 0) close(waiter->pidfd);
-  return nullptr;
-}
-
-int Engine::watch_stops(uint64_t id) {
-  lock();
-  int r = -ESRCH;
-  Group* group = supervisor_.find(id);
-  if (group != nullptr && !group->ref.leader_exited && !group->attached) {
-    bool by_pidfd = (features_ & kFeatureWaitidPidfd) && group->ref.pidfd.valid();
-    int copy = by_pidfd ? fcntl(group->ref.pidfd.get(), F_DUPFD_CLOEXEC, std::max(high_fd_, 0)) : -1;
-    auto* waiter = new Waiter{this, id, group->owner, group->ticket, group->ref.leader, copy};
-    r = start_waiter(stop_waiter_main, waiter);
-  }
-  unlock();
-  return r;
 }
 
 }  // namespace procgroup

@@ -9,10 +9,7 @@
 namespace procgroup {
 namespace {
 
-constexpr uint64_t kTracerRetry = 20'000'000;    // 20 ms, doubled up to 1 s
-constexpr uint32_t kTracerPatience = 4;          // retries before the exit is reported as held
 constexpr uint32_t kGenerationMask = 0xfffffff;  // an id stays below 2^53: it travels as a double
-constexpr uint64_t kMaxRetry = 1'000'000'000;
 
 bool terminating(int sig) {
   return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
@@ -149,91 +146,6 @@ Group* Supervisor::attach(pid_t pgid, GroupOptions&& options, uint32_t owner, in
   return group;
 }
 
-void Supervisor::unwatch_leader(Group& group) {
-  if (!group.leader_watched) return;
-  reaper_->remove(group.ref.pidfd.get());
-  group.leader_watched = false;
-}
-
-// Takes the zombie. True: it is gone, by us or by somebody else.
-bool Supervisor::reap(Group& group) {
-  if (group.ref.leader_reaped) return true;
-  WaitStatus status;
-  int r = sys_waitid_exit(group.ref.pidfd.get(), group.ref.leader, 0, &status);
-  group.ref.leader_reaped = r < 0 || status.ready;
-  return group.ref.leader_reaped;
-}
-
-void Supervisor::leader_ready(Group& group) {
-  if (group.attached) {
-    unwatch_leader(group);
-    if (sys_pidfd_exit_info(group.ref.pidfd.get(), &group.exit) == 0) group.exit_kind = ExitStatusKind::Exact;
-    return leader_exited(group, group.exit_kind);
-  }
-  if (group.ref.leader_exited) {  // an earlier tracer held it, or the group has ended: only the zombie is left
-    if (!reap(group))
-      timers_.arm(&group.tracer_timer, now_ns() + kMaxRetry);
-    else if (group.phase == Phase::Empty)
-      free_group(&group);
-    return;
-  }
-  bool keep = group.ref.pin == Pin::Zombie || group.options.killer;
-  WaitStatus status;
-  int r = sys_waitid_exit(group.ref.pidfd.get(), group.ref.leader, keep ? WNOWAIT : 0, &status);
-  if (r == 0 && !status.ready) {
-    // Readable but not waitable: a tracer that does not wait holds it. epoll would report it for ever.
-    unwatch_leader(group);
-    uint64_t pause = kTracerRetry << (group.retries < 6 ? group.retries : 6);
-    timers_.arm(&group.tracer_timer, now_ns() + (pause < kMaxRetry ? pause : kMaxRetry));
-    if (++group.retries > kTracerPatience) leader_exited(group, ExitStatusKind::HeldByTracer);
-    return;
-  }
-  unwatch_leader(group);
-  if (r < 0) {  // ECHILD: SIGCHLD is ignored, or a foreign wait took it
-    group.ref.leader_reaped = true;
-    bool known = group.ref.pidfd.valid() && sys_pidfd_exit_info(group.ref.pidfd.get(), &status) == 0;
-    group.exit = status;
-    if (group.ref.pin == Pin::Zombie) {
-      group.ref.pin = Pin::Members;
-      group.ref.numeric_members = !(features_ & kFeaturePidfd);
-      group.report.notes |= kNotePinLost;
-    }
-    return leader_exited(group, known ? ExitStatusKind::Exact : ExitStatusKind::Unknown);
-  }
-  group.exit = status;
-  group.ref.leader_reaped = !keep;
-  leader_exited(group, ExitStatusKind::Exact);
-}
-
-void Supervisor::leader_exited(Group& group, ExitStatusKind kind) {
-  group.exit_kind = kind;
-  group.ref.leader_exited = true;
-  group.retries = 0;
-  if (group.phase == Phase::Running) group.phase = Phase::LeaderExited;
-  take_terminal_back(group);
-  if (group.killer_for != 0) killer_ended(group);
-  listener_->on_leader_exit(group);
-  settle(group);
-}
-
-void Supervisor::killer_ended(Group& killer) {
-  Group* group = find(killer.killer_for);
-  if (group == nullptr || group->phase != Phase::Draining) return;
-  if (killer.killer_timed_out)
-    group->report.notes |= kNoteKillerTimeout;
-  else if (killer.exit.code != 0)
-    group->report.notes |= kNoteKillerFailed;
-  int err = killer.exit.signal != 0 ? -killer.exit.signal : killer.exit.code;
-  group->report.steps.push({killer.killer_signal, Target::Killer, err, now_ns() - group->teardown_start});
-}
-
-// Only from our own group: the command may have handed the terminal on, or the shell may have taken it.
-void Supervisor::take_terminal_back(Group& group) {
-  if (!group.tty.valid()) return;
-  if (tcgetpgrp(group.tty.get()) == group.ref.pgid) tcsetpgrp(group.tty.get(), group.tty_owner);
-  group.tty.reset();
-}
-
 void Supervisor::begin(Group& group, Cause cause, bool kill) {
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
   if (group.phase != Phase::Draining) {
@@ -363,7 +275,7 @@ void Supervisor::finish(Group& group, bool empty, Evidence evidence) {
   if (reaped)
     free_group(&group);
   else
-    timers_.arm(&group.tracer_timer, now_ns() + kTracerRetry);
+    reap_later(group);
 }
 
 void Supervisor::killer_failed(uint64_t id, int err) {
@@ -371,11 +283,6 @@ void Supervisor::killer_failed(uint64_t id, int err) {
   if (group == nullptr) return;
   group->report.notes |= kNoteKillerFailed;
   group->report.steps.push({group->ladder.signal(), Target::Killer, err, now_ns() - group->teardown_start});
-}
-
-void Supervisor::on_leader_waitable(uint64_t id) {
-  Group* group = find(id);
-  if (group != nullptr) leader_ready(*group);
 }
 
 void Supervisor::on_event(Token token) {

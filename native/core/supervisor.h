@@ -174,14 +174,17 @@ class Supervisor {
 
   Group* allocate();
   void free_group(Group* group);
+  // leader.cc
   void leader_ready(Group& group);
   void leader_exited(Group& group, ExitStatusKind kind);
   bool reap(Group& group);
+  void reap_later(Group& group);
   void unwatch_leader(Group& group);
+  void killer_ended(Group& killer);
+  void take_terminal_back(Group& group);
 
   void act(Group& group, LadderAction action);
   void send_step(Group& group);
-  void take_terminal_back(Group& group);
   void finish(Group& group, bool empty, Evidence evidence);
 
   // emptiness.cc
@@ -197,7 +200,6 @@ class Supervisor {
   void unwatch(Group& group, size_t i);
   void sweep_members(Group& group);
   bool watched_all_by_pidfd(const Group& group) const;
-  void killer_ended(Group& killer);
   bool belongs(const Group& group, const ProcStat& process) const;
 
   Listener* listener_;
