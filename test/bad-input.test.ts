@@ -219,7 +219,7 @@ describe('T8: what the kernel refuses', () => {
 
   it('T8: a descriptor that is not open', async () => {
     await failed('EBADF', call(member, ['exit', '0'], { stdio: ['ignore', 999_999, 'ignore'] }));
-    const fd = openSync('/dev/null');
+    const fd = openSync('/dev/null', 'r');
     closeSync(fd);
     await failed('EBADF', call(member, ['exit', '0'], { stdio: [fd, 'pipe', 'pipe', 'pipe'] }));
   });

@@ -17,7 +17,7 @@ function subject(total: number, inFlight: number, each: string): { source: strin
   return {
     source: `
     const look = () => ({
-      fds: oracle.openFds().length, threads: oracle.threads().length, zombies: oracle.zombieChildrenOf().length,
+      fds: oracle.openFds().length, threads: oracle.steadyThreads(), zombies: oracle.zombieChildrenOf().length,
     });
     const bad = [];
     let left = 0;
@@ -99,3 +99,22 @@ it('pipes, failures, aborts and teardowns in flight leave nothing either', async
   }`;
   flat(await run(scaled(2_000), 32, each), 32 * 16);
 }, 120_000);
+
+it('the spawner threads do not grow in number by bursts after idle times', async () => {
+  const source = `
+    const count = () => oracle.threads().filter(({ comm }) => comm === 'procgroup-spawn').length;
+    const burst = () => Promise.all(Array.from({ length: 20 }, async () => {
+      await (await spawn(member, ['exit', '0'], { stdio: 'ignore' })).gone;
+    }));
+    await burst();
+    const before = count();
+    for (let i = 0; i < 30; i++) {
+      // An idle time, longer than any after which the engine takes a clone for stuck.
+      await new Promise((resolve) => setTimeout(resolve, 120));
+      await burst();
+    }
+    console.log(JSON.stringify({ before, after: count() }));`;
+  const { before, after } = await runNodeJson<{ before: number; after: number }>({ source }, { env: scenario.env });
+  expect(before).toBeGreaterThan(0);
+  expect(after).toBe(before);
+});

@@ -65,13 +65,14 @@ function stranger(pid, mode) {
   };
 }
 /** A group that is no child of ours: init reaps its leader as soon as it is dead. */
-function foreignGroup() {
+function foreignGroup(verb = 'sleep') {
   const path = folder + '/ready' + ++count;
   const fd = openSync(path, 'w');
-  nodeProcess.execFileSync('setsid', ['-f', member, 'sleep'], { stdio: ['ignore', fd, 'inherit'] });
+  nodeProcess.execFileSync('setsid', ['-f', member, verb], { stdio: ['ignore', fd, 'inherit'] });
   closeSync(fd);
   spin(() => readFileSync(path, 'utf8').includes('\\n'), 'ready');
-  return JSON.parse(readFileSync(path, 'utf8').slice(6)).pid;
+  const { pid, members } = JSON.parse(readFileSync(path, 'utf8').slice(6));
+  return { pid, last: members[0] ?? pid };
 }
 const acts = {
   signal: (group) => group.signal('SIGTERM'),
@@ -143,12 +144,15 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
     it(`G5 an attached group that is gone, ${name}`, async () => {
       const cases = await run(
         `
-        for (const how of ['told', 'not told yet']) for (const mode of MODES) for (const act of Object.keys(acts)) {
-          const pid = foreignGroup();
+        for (const verb of ['sleep', 'leader-exits-first']) for (const told of [true, false])
+        for (const mode of MODES) for (const act of Object.keys(acts)) {
+          const { pid, last } = foreignGroup(verb);
+          if (last !== pid) freed(pid);
+          const how = verb + (told ? ', told' : ', not told yet');
           const group = await attach(pid);
-          process.kill(pid, 'SIGKILL');
-          if (how === 'told') await group.gone;
-          freed(pid);
+          process.kill(last, 'SIGKILL');
+          if (told) await group.gone;
+          freed(last);
           const other = stranger(pid, mode);
           const result = await outcome(() => acts[act](group));
           results.push({ how, mode, act, outcome: result, heard: await other.heard() });
@@ -157,7 +161,7 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
         console.log(JSON.stringify(results));`,
         disable,
       );
-      expect(cases).toHaveLength(24);
+      expect(cases).toHaveLength(48);
       expect(
         cases.filter(({ heard }) => heard.join() !== '64'),
         'who hears more than the control signal',
@@ -170,7 +174,7 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
       `
       const posix = await import(paths.dist + 'posix.js');
       for (const mode of MODES) {
-        const pid = foreignGroup();
+        const { pid } = foreignGroup();
         const fd = posix.pidfdOpen(pid);
         process.kill(pid, 'SIGKILL');
         freed(pid);

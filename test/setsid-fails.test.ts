@@ -25,7 +25,7 @@ function subject(options: string): { source: string } {
     await output(member, ['exit', '0'], { isolation: 'inherit' });
     const look = () => ({
       fds: oracle.openFds().map(({ fd, target }) => fd + ' ' + target.replace(/\\[\\d+\\]/, '')),
-      threads: oracle.threads().length,
+      threads: oracle.steadyThreads(),
       zombies: oracle.zombieChildrenOf(),
       children: oracle.childrenOf(),
     });

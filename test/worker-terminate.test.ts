@@ -38,7 +38,7 @@ const subject = (rounds: number) => ({
   const mine = await spawn(member, ['wide', '2'], { env: { ...process.env, ...own.env } });
   await readReady(mine.stdout);
   let ended = 0;
-  mine.onStateChange(() => { ended += 1; });
+  mine.onStateChange(({ state }) => { if (state !== 'running') ended += 1; });
   const stages = ['loaded', 'spawning', 'spawned', 'stopping', 'stopped'];
   const code = ${JSON.stringify(worker)};
   const workerData = { dist: paths.dist, member, env: { ...process.env, ...theirs.env } };
@@ -62,7 +62,7 @@ const subject = (rounds: number) => ({
     await oracle.waitUntil(() => oracle.alive(theirs.id).length === 0 && oracle.zombieChildrenOf().length === 0,
       { what: 'nothing of a terminated worker is alive or a zombie' });
   };
-  const look = () => ({ fds: oracle.openFds().length, threads: oracle.threads().length });
+  const look = () => ({ fds: oracle.openFds().length, threads: oracle.steadyThreads() });
   await run(12);
   const before = look();
   await run(${rounds});

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kWatchLimit = 64;           // members waited for at a time, where the group is signalled as one
 constexpr uint64_t kFirstRetry = 5'000'000;  // 5 ms, doubled up to 1 s
+constexpr uint64_t kDying = 2'000'000;  // 2 ms
 constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zombies is called empty without a SIGKILL
 
 }  // namespace
@@ -30,8 +31,12 @@ void Supervisor::settle(Group& group) {
   if (!group.ref.leader_exited || !group.members.empty()) return;
   if (group.ref.pin == Pin::Leader) return finish(group, true, Evidence::Leader);
   bool pinned_by_zombie = !group.ref.leader_reaped;
-  if (!pinned_by_zombie && probe_group(group.ref) == -ESRCH) {
-    if (!group.ref.session) return finish(group, true, Evidence::Esrch);
+  bool answers = pinned_by_zombie || probe_group(group.ref) != -ESRCH;
+  if (!answers && !group.ref.session) return finish(group, true, Evidence::Esrch);
+  if (answers && !pinned_by_zombie && group.killed_at != 0 && now_ns() - group.killed_at < kDying) {
+    // SIGKILL has just reached them all: a scan would take the processor from those who are dying.
+    timers_.arm(&group.retry_timer, now_ns() + kDying / 2);
+    return;
   }
   request_census(group);
 }
@@ -107,9 +112,9 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete) {
   if (group.found.empty()) return no_live_member(group, started);
   group.clean_scans = 0;
   bool watching = !group.members.empty();
-  for (const ProcStat& member : group.found) {
-    if (group.members.size() >= kWatchLimit) break;
-    watching |= watch(group, member) != nullptr;
+  // The youngest first: they tend to be the last to be reaped, and with them gone one more scan is enough.
+  for (size_t i = group.found.size(); i-- > 0 && group.members.size() < kWatchLimit;) {
+    watching |= watch(group, group.found[i]) != nullptr;
   }
   // No pidfd to wait on (none at all, or a full table), or all of them ended meanwhile.
   if (!watching) retry_later(group);

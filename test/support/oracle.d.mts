@@ -32,5 +32,6 @@ export function zombieChildrenOf(pid?: number): number[];
 export function childrenOf(pid?: number): number[];
 export function openFds(pid?: number): { fd: number; target: string }[];
 export function threads(pid?: number): { tid: number; comm: string }[];
+export function steadyThreads(pid?: number): number;
 export function waitUntil<T>(cond: () => T | Promise<T>, options?: WaitOptions): Promise<NonNullable<T>>;
 export function killMarked(id: string, options?: { rounds?: number }): Live[];

@@ -103,6 +103,11 @@ export function threads(pid = process.pid) {
   }));
 }
 
+/** Threads but the engine's spawners: there are more of those while clones are stuck, and they stay (see leaks.test.ts). */
+export function steadyThreads(pid = process.pid) {
+  return threads(pid).filter(({ comm }) => comm !== 'procgroup-spawn').length;
+}
+
 /**
  * Looks until cond() is truthy, and gives that value. The timeout is a failure: nothing that is tested may depend on
  * how often this looks.

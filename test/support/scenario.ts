@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect } from 'vitest';
-import { alive, killMarked, newMark, openFds, threads, zombieChildrenOf } from './oracle.js';
+import { alive, killMarked, newMark, openFds, steadyThreads, zombieChildrenOf } from './oracle.js';
 
 export interface Scenario {
   /** The mark of the running test. */
@@ -56,7 +56,7 @@ export interface Footprint {
 export function footprint(): Footprint {
   return {
     fds: openFds().map(({ fd, target }) => `${fd} ${target.replace(/\[\d+\]/, '')}`),
-    threads: threads().length,
+    threads: steadyThreads(),
     zombies: zombieChildrenOf().length,
   };
 }
