@@ -144,6 +144,7 @@ void Engine::run_spawner(Spawner* spawner) {
       run_holders(*job);
       lock();
       std::erase(running_, job.get());
+      if (shutting_down_) reaper_.wake();
       unlock();
       continue;
     }
