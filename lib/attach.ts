@@ -44,6 +44,7 @@ export async function attach(pgid: number, options: TeardownOptions = {}): Promi
         exitNotice: binding().probe()[0] ? 'pidfd' : 'waitid',
         groupSignal: pinName(pin),
         parentDeathSignal: 'none',
+        guardianPid: null,
       }),
       streams: null,
       releasable: true,

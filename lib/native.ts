@@ -42,6 +42,10 @@ const STAGES = [
   'signal-mask',
   'exec',
   'register',
+  'groups',
+  'setgid',
+  'setuid',
+  'guardian',
 ] as const;
 export type StageName = (typeof STAGES)[number];
 export const stageName = (stage: number): StageName => STAGES[stage] ?? 'none';
@@ -67,6 +71,7 @@ export interface Binding {
     paths: string | null,
     killer: string | null,
     numbers: Float64Array,
+    guardian: string | null,
   ): void;
   cancel(ticket: number): void;
   begin(id: number, cause: number, kill: boolean): boolean;

@@ -1,13 +1,17 @@
 import { isMainThread } from 'node:worker_threads';
 import { ProcessGroupError } from './errors.js';
+import { guardianPath } from './guardian-path.js';
 import { signalNumber } from './signals.js';
 import { normalizeStdio, type StdioPlan } from './stdio-option.js';
 import type { Containment, Isolation, RlimitName, SpawnOptions, StdioOption, TeardownOptions } from './types.js';
 import { boolean, duration, integer, invalidType, invalidValue, oneOf, path, record, text } from './validate.js';
 
+/** Bounds of native/core/protocol.h. */
+const MAX_GROUPS = 64;
+const MAX_STEPS = 16;
 const ISOLATIONS = ['inherit', 'group', 'session'] as const;
 const CONTAINMENTS = ['leader', 'group', 'tree', 'cgroup', 'namespace'] as const;
-const NOT_BUILT: ReadonlySet<Containment> = new Set(['tree', 'cgroup', 'namespace']);
+const NOT_BUILT: ReadonlySet<Containment> = new Set(['cgroup', 'namespace']);
 /** RLIMIT_ numbers of asm-generic/resource.h, the same on x64 and arm64. getrlimit(2). */
 const RLIMITS: Record<RlimitName, number> = {
   cpu: 0,
@@ -36,6 +40,7 @@ export interface SpawnPlan {
   cwd: string | null;
   killer: string | null;
   numbers: Float64Array;
+  guardian: string | null;
   stdio: StdioPlan;
   isolation: Isolation;
   containment: Containment;
@@ -69,6 +74,8 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
   }
   const steps = options.teardown ?? [{ signal: 'SIGTERM', graceMs: 5_000 }];
   if (!Array.isArray(steps)) throw invalidType('options.teardown', 'an array of steps', steps);
+  if (steps.length > MAX_STEPS)
+    throw invalidValue('options.teardown', `must have at most ${MAX_STEPS} steps`, steps.length);
   numbers.push(killerTimeout, steps.length);
   steps.forEach((step, i) => {
     const { signal, graceMs } = record(`options.teardown[${i}]`, step);
@@ -79,16 +86,29 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
   return { numbers, killer };
 }
 
-function refuseNotBuilt(options: SpawnOptions, containment: Containment): void {
-  const notBuilt = (what: string) =>
-    new ProcessGroupError(`${what} needs the guardian, which is not built yet`, {
-      code: 'ERR_NOT_BUILT',
-      stage: 'validate',
-    });
-  if (NOT_BUILT.has(containment)) throw notBuilt(`containment '${containment}'`);
-  for (const name of ['uid', 'gid', 'groups'] as const) {
-    if (options[name] !== undefined) throw notBuilt(`option '${name}'`);
+function refuseNotBuilt(containment: Containment): void {
+  if (!NOT_BUILT.has(containment)) return;
+  throw new ProcessGroupError(`containment '${containment}' is not built yet`, {
+    code: 'ERR_NOT_BUILT',
+    stage: 'validate',
+  });
+}
+
+/** uid, gid, the number of groups (-1: leave), the groups. Changed by the guardian, in its own memory. setresuid(2). */
+function planIdentity(options: SpawnOptions, containment: Containment): number[] {
+  const { uid, gid, groups } = options;
+  if (uid === undefined && gid === undefined && groups === undefined) return [-1, -1, -1];
+  if (containment === 'leader' || containment === 'group') {
+    throw invalidValue('options.containment', "must be 'tree' where uid, gid or groups are given", containment);
   }
+  const id = (name: string, value: unknown) => (value === undefined ? -1 : integer(name, value, 0, 0x7fffffff));
+  if (groups !== undefined && !Array.isArray(groups))
+    throw invalidType('options.groups', 'an array of numbers', groups);
+  if (groups !== undefined && groups.length > MAX_GROUPS) {
+    throw invalidValue('options.groups', `must have at most ${MAX_GROUPS} entries`, groups.length);
+  }
+  const list = (groups ?? []).map((group, i) => integer(`options.groups[${i}]`, group, 0, 0x7fffffff));
+  return [id('options.uid', uid), id('options.gid', gid), groups === undefined ? -1 : list.length, ...list];
 }
 
 function limit(name: string, value: unknown): number {
@@ -152,7 +172,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     CONTAINMENTS,
     isolation === 'inherit' ? 'leader' : 'group',
   );
-  refuseNotBuilt(options, containment);
+  refuseNotBuilt(containment);
   if (isolation === 'inherit' && containment === 'group') {
     throw new ProcessGroupError("isolation 'inherit' with containment 'group' would tear down our own process group", {
       code: 'ERR_OWN_GROUP',
@@ -185,7 +205,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
   // The order is read by native/addon/request.cc.
   const numbers = [
     ISOLATIONS.indexOf(isolation),
-    containment === 'leader' ? 0 : 1,
+    CONTAINMENTS.indexOf(containment),
     foreground ? 1 : 0,
     oneOf('options.strayFds', options.strayFds, ['close', 'inherit'] as const, 'close') === 'close' ? 1 : 0,
     1, // held: release() changes it later
@@ -197,6 +217,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     ...teardown.numbers,
     ...stdio.numbers,
     ...planRlimits(options.rlimits),
+    ...planIdentity(options, containment),
   ];
   return {
     file: program,
@@ -205,6 +226,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     cwd: options.cwd === undefined ? null : path('options.cwd', options.cwd),
     killer: teardown.killer,
     numbers: Float64Array.from(numbers),
+    guardian: containment === 'tree' ? guardianPath() : null,
     stdio,
     isolation,
     containment,

@@ -3,8 +3,16 @@ import { signalName } from './signals.js';
 import type { Containment, ExitResult, ResourceUsage, TeardownCause, TeardownReport } from './types.js';
 
 /** Cause, Evidence, ExitStatusKind and Target of native/core, in their order. */
-export const CAUSES = ['stop', 'abort', 'timeout', 'dispose', 'exit', 'lease'] as const satisfies TeardownCause[];
-const EVIDENCE = ['esrch', 'census', 'leader', 'unverified'] as const;
+export const CAUSES = [
+  'stop',
+  'abort',
+  'timeout',
+  'dispose',
+  'exit',
+  'lease',
+  'guardian',
+] as const satisfies TeardownCause[];
+const EVIDENCE = ['esrch', 'census', 'leader', 'unverified', 'echild'] as const;
 const STATUS = ['exact', 'unknown', 'held-by-tracer'] as const;
 export const TARGETS = ['gone', 'group', 'leader', 'members', 'killer'] as const;
 const NOTES = [
@@ -14,6 +22,8 @@ const NOTES = [
   'killer-failed',
   'killer-timeout',
   'proc-unreadable',
+  'guardian-lost',
+  'guardian-refused',
 ] as const;
 
 export const causeNumber = (cause: TeardownCause): number => CAUSES.indexOf(cause) + 1;

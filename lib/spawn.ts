@@ -61,7 +61,17 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
     });
     plan.signal?.addEventListener('abort', abort, { once: true });
     hold();
-    native.spawn(ticket, plan.file, plan.argv, plan.env, plan.cwd, plan.stdio.paths, plan.killer, plan.numbers);
+    native.spawn(
+      ticket,
+      plan.file,
+      plan.argv,
+      plan.env,
+      plan.cwd,
+      plan.stdio.paths,
+      plan.killer,
+      plan.numbers,
+      plan.guardian,
+    );
   });
 }
 
@@ -74,6 +84,7 @@ function makeHandle(plan: SpawnPlan, row: RowView, ticket: number): ProcessGroup
     exitNotice: row.at(8) ? 'pidfd' : 'waitid',
     groupSignal: pinName(row.at(6)),
     parentDeathSignal: plan.parentDeathSignal,
+    guardianPid: row.at(9) || null,
   });
   return new ProcessGroup(
     {
@@ -83,7 +94,7 @@ function makeHandle(plan: SpawnPlan, row: RowView, ticket: number): ProcessGroup
       sid: row.at(5),
       mechanism,
       streams: fds.length === 0 ? null : new ChildStreams(fds, plan.stdio.files.length, plan.drainMs),
-      releasable: plan.parentDeathSignal === 'none',
+      releasable: plan.containment === 'tree' || plan.parentDeathSignal === 'none',
       attached: false,
     },
     ticket,

@@ -162,7 +162,7 @@ export interface ClosedResult {
   heldBy: Holder[];
 }
 
-export type TeardownCause = 'stop' | 'abort' | 'timeout' | 'dispose' | 'exit' | 'lease';
+export type TeardownCause = 'stop' | 'abort' | 'timeout' | 'dispose' | 'exit' | 'lease' | 'guardian';
 
 export interface Survivor {
   pid: number;
@@ -194,8 +194,11 @@ export interface TeardownReport {
   empty: boolean;
   /** What entered the teardown; null where the group ended by itself. */
   cause: TeardownCause | null;
-  /** What emptiness rests on. 'unverified': /proc could not be read. */
-  evidence: 'esrch' | 'census' | 'leader' | 'unverified';
+  /**
+   * What emptiness rests on. 'esrch': signal 0 to the group. 'echild': the subreaper has no child left. 'census': a scan begun
+   * after SIGKILL reached them all. 'leader': its own end. 'unverified': /proc could not be read.
+   */
+  evidence: 'echild' | 'esrch' | 'census' | 'leader' | 'unverified';
   /** 'group' covers members of the group (and session); who left it by setsid or setpgid is not covered. */
   covers: Containment;
   survivors: Survivor[];
@@ -214,6 +217,8 @@ export interface Mechanism {
   /** How the group is pinned against reuse of its number. */
   readonly groupSignal: 'pidfd-group' | 'zombie-pin' | 'member-pidfds' | 'leader-only';
   readonly parentDeathSignal: NodeJS.Signals | 'none';
+  /** Pid of the guardian between us and the tree, or null. It is the leader's parent. */
+  readonly guardianPid: number | null;
 }
 
 /** Running: the leader lives. LeaderExited: it ended, members live. Draining: teardown runs. Empty: nobody is left. */

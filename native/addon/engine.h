@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/protocol.h"
 #include "core/reaper.h"
 #include "core/spawn.h"
 #include "core/supervisor.h"
@@ -40,6 +41,10 @@ struct Job {
   std::string file, cwd, argv_block, env_block, path_block;
   std::vector<char*> argv, envp;
   std::vector<int> owned_fds;
+  // Containment `tree`: `request` starts the guardian, which gets this before it is born and starts the command.
+  std::unique_ptr<Config> tree;
+  std::string guardian_path, guard_word, mark;
+  Fd socket;  // our end, from prepare_tree on
 
   bool cancelled = false;     // guarded by the engine's lock
   ChildPlan* plan = nullptr;  // while a clone is under way; guarded by the engine's lock
@@ -105,6 +110,9 @@ class Engine final : Listener {
   void loop();
   void run_spawner(Spawner* spawner);
   void run_holders(const Job& job);
+  Error prepare_tree(Job* job);
+  void tree_spawned(Job* job, SpawnResult* result, Error* error);
+  void settle_tree(Group& group, Event* event);
   void spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext* context);
   int start_waiter(void* (*main)(void*), Waiter* waiter);
   void interrupt(Job* job);
@@ -114,6 +122,9 @@ class Engine final : Listener {
   void post_failed(uint32_t environment, uint32_t ticket, const Error& error);
   void notify_environments();
 
+  void on_started(Group& group) override;
+  void on_failed(Group& group, const Error& error) override;
+  void on_stop_state(Group& group, int signal) override;
   void on_leader_exit(Group& group) override;
   void on_draining(Group& group) override;
   void on_gone(Group& group) override;
@@ -144,6 +155,9 @@ class Engine final : Listener {
   std::vector<Environment*> environments_;
   uint32_t next_environment_ = 0;
   std::vector<std::pair<uint64_t, std::shared_ptr<const Killer>>> killers_;  // by group id
+  // Our ends of the pipes of commands that have not been heard of yet, by group id.
+  std::vector<std::pair<uint64_t, std::vector<int>>> starting_;
+  Fd self_pidfd_;  // guardians inherit it: below the line of engine descriptors
   std::vector<PidfdWatch> pidfd_watches_;
   uint32_t pidfd_generation_ = 0;
 };

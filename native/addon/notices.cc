@@ -35,19 +35,11 @@ void Engine::on_leader_exit(Group& group) {
   event.row[3] = exact ? exit.signal : 0;
   event.row[4] = exit.core_dumped;
   event.row[5] = static_cast<double>(group.exit_kind);
-  event.row[6] = exact && exit.usage.ru_maxrss != 0;
-  auto micros = [](const struct timeval& t) {
-    return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_usec);
-  };
-  event.row[7] = micros(exit.usage.ru_utime);
-  event.row[8] = micros(exit.usage.ru_stime);
-  event.row[9] = static_cast<double>(exit.usage.ru_maxrss);
-  event.row[10] = static_cast<double>(exit.usage.ru_minflt);
-  event.row[11] = static_cast<double>(exit.usage.ru_majflt);
-  event.row[12] = static_cast<double>(exit.usage.ru_inblock);
-  event.row[13] = static_cast<double>(exit.usage.ru_oublock);
-  event.row[14] = static_cast<double>(exit.usage.ru_nvcsw);
-  event.row[15] = static_cast<double>(exit.usage.ru_nivcsw);
+  const Usage& usage = exit.usage;
+  event.row[6] = exact && usage.maxrss_kib != 0;
+  const int64_t columns[] = {usage.user_us, usage.system_us, usage.maxrss_kib, usage.minflt, usage.majflt,
+                             usage.inblock, usage.oublock,   usage.nvcsw,      usage.nivcsw};
+  for (int i = 0; i < 9; i++) event.row[7 + i] = static_cast<double>(columns[i]);
   post(group.owner, std::move(event));
 }
 

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 
 namespace procgroup {
@@ -33,6 +34,59 @@ uint64_t to_ns(double ms) {
 int or_unset(double value) { return std::isnan(value) ? kUnset : static_cast<int>(value); }
 
 uint64_t to_limit(double value) { return std::isinf(value) ? RLIM_INFINITY : static_cast<uint64_t>(value); }
+
+struct Identity {
+  int uid = -1, gid = -1, group_count = -1;
+  uint32_t groups[kMaxGroups];
+};
+
+// Turns a request for the command into one for its guardian: what concerns the command goes into the guardian's orders,
+// its words and environment are the guardian's own.
+void make_tree(Job* job, const Identity& identity, Napi::Value guardian) {
+  SpawnRequest& request = job->request;
+  job->tree = std::make_unique<Config>();
+  Config& config = *job->tree;
+  config.isolation = static_cast<int32_t>(request.isolation);
+  config.inherit_pgid = getpgrp();
+  config.foreground = request.foreground;
+  config.close_strays = request.close_strays;
+  config.stdio_count = static_cast<int32_t>(request.stdio.size());
+  config.umask = request.umask, config.nice = request.nice, config.oom_score_adj = request.oom_score_adj;
+  config.uid = identity.uid, config.gid = identity.gid, config.group_count = identity.group_count;
+  for (int i = 0; i < identity.group_count; i++) config.groups[i] = identity.groups[i];
+  config.step_count = static_cast<int32_t>(job->options.ladder.size());
+  for (int i = 0; i < config.step_count; i++) config.steps[i] = job->options.ladder[static_cast<size_t>(i)];
+  config.rlimit_count = static_cast<int32_t>(request.rlimits.size());
+  for (int i = 0; i < config.rlimit_count; i++) config.rlimits[i] = request.rlimits[static_cast<size_t>(i)];
+  config.killer = job->options.killer;
+  config.kill_wait_ns = job->options.kill_wait_ns;
+  config.timeout_ns = job->options.timeout_ns;
+
+  static std::atomic<uint32_t> trees{0};
+  job->mark = "PROCGROUP_TREE=" + std::to_string(getpid()) + "." + std::to_string(now_ns() & 0xffffffffff) + "." +
+              std::to_string(++trees);
+  std::erase_if(job->envp, [](char* line) { return line == nullptr || strncmp(line, "PROCGROUP_TREE=", 15) == 0; });
+  job->envp.push_back(job->mark.data());
+  job->envp.push_back(nullptr);
+  job->guardian_path = to_string(guardian);
+  job->guard_word = "--guard=" + std::to_string(config.stdio_count) + "," + std::to_string(config.stdio_count + 1);
+  std::vector<char*> words = {const_cast<char*>("procgroup-guardian"), job->guard_word.data(), job->file.data(),
+                              job->cwd.data()};
+  words.insert(words.end(), job->argv.begin(), job->argv.end());
+  job->argv.swap(words);
+
+  request.file = job->guardian_path.c_str();
+  request.argv = job->argv.data();
+  request.argc = static_cast<int>(job->argv.size()) - 1;
+  request.envp = job->envp.data();
+  request.cwd = nullptr;
+  request.isolation = Isolation::Inherit;
+  request.foreground = false;
+  request.parent_death_signal = 0;
+  request.umask = request.nice = request.oom_score_adj = kUnset;
+  request.rlimits.clear();
+  request.signal_mask = ~uint64_t{0};
+}
 
 }  // namespace
 
@@ -114,7 +168,8 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
   const double* n = info[7].As<Napi::Float64Array>().Data();
   size_t at = 0;
   request.isolation = static_cast<Isolation>(static_cast<int>(n[at++]));
-  job->contain_group = n[at++] != 0;
+  int containment = static_cast<int>(n[at++]);
+  job->contain_group = containment == 1;
   request.foreground = n[at++] != 0;
   request.close_strays = n[at++] != 0;
   job->held = n[at++] != 0;
@@ -147,6 +202,13 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
     request.rlimits.push({static_cast<int32_t>(n[at]), 0, to_limit(n[at + 1]), to_limit(n[at + 2])});
     nofile_given |= static_cast<int>(n[at]) == RLIMIT_NOFILE;
   }
+  // uid, gid, the number of groups (-1: leave), the groups.
+  Identity identity;
+  identity.uid = static_cast<int>(n[at++]);
+  identity.gid = static_cast<int>(n[at++]);
+  identity.group_count = static_cast<int>(n[at++]);
+  for (int i = 0; i < identity.group_count; i++) identity.groups[i] = static_cast<uint32_t>(n[at++]);
+  if (containment == 2) make_tree(job.get(), identity, info[8]);
   if (!nofile_given && g_started_nofile != RLIM_INFINITY) {
     request.rlimits.push({RLIMIT_NOFILE, 1, g_started_nofile, 0});
   }

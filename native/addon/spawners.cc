@@ -149,10 +149,12 @@ void Engine::run_spawner(Spawner* spawner) {
       continue;
     }
     SpawnResult result;
-    if (job->cancelled)
+    if (job->tree) result.error = prepare_tree(job.get());
+    if (job->cancelled) {
       result.error = make_error(ECANCELED, Stage::Clone, "clone");
-    else
+    } else if (!result.error.failed()) {
       spawn(spawner->context, job->request, *spawner, &result);
+    }
     spawned(std::move(job), &result, &spawner->context);
   }
 }
@@ -190,7 +192,14 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
   features_ &= context->features | ~(kFeatureClone3 | kFeatureClonePidfd | kFeatureCloseRange);
   Group* group = nullptr;
   Error error = result->error;
-  if (!error.failed()) {
+  if (!error.failed() && job->tree) {
+    tree_spawned(job.get(), result, &error);
+    if (!error.failed()) {
+      wake_for_deadline();
+      unlock();
+      return;
+    }
+  } else if (!error.failed()) {
     GroupRef ref;
     ref.leader = result->pid;
     ref.pgid = result->pgid;
@@ -261,6 +270,14 @@ void Engine::cancel(uint32_t environment, uint32_t ticket) {
   }
   for (Job* job : running_) {
     if (job->environment == environment && job->ticket == ticket) interrupt(job);
+  }
+  for (auto& [id, ends] : starting_) {  // the guardian lives, its command has not been heard of
+    Group* group = supervisor_.find(id);
+    if (group == nullptr || group->owner != environment || group->ticket != ticket) continue;
+    group->cancelled_owner = environment;
+    group->owner = 0;
+    supervisor_.begin(*group, Cause::Abort, true);
+    break;
   }
   unlock();
 }

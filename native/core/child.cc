@@ -35,9 +35,20 @@ struct KernelSigaction {
   for (;;) call(__NR_exit_group, 127);
 }
 
+CHILD_INLINE void send_verdict(ChildPlan* p) {
+  Verdict v;
+  v.stage = static_cast<int32_t>(p->stage);
+  v.error = p->error;
+  v.error_index = p->error_index;
+  v.pgid = p->pgid;
+  v.sid = p->sid;
+  call(__NR_write, p->verdict_fd, arg(&v), sizeof v);
+}
+
 [[noreturn]] CHILD_INLINE void fail(ChildPlan* p, long result, int32_t index = -1) {
   p->error_index = index;
   p->error = static_cast<int32_t>(-result);
+  if (p->verdict_fd >= 0) send_verdict(p);
   leave();
 }
 
@@ -65,6 +76,9 @@ CHILD_INLINE void place(ChildPlan* p) {
   } else if (p->isolation == Isolation::Group) {
     p->stage = Stage::Setpgid;
     if ((r = call(__NR_setpgid, 0, 0)) < 0) fail(p, r);
+  } else if (p->join_pgid > 0) {
+    p->stage = Stage::Setpgid;
+    if ((r = call(__NR_setpgid, 0, p->join_pgid)) < 0) fail(p, r);
   }
   p->stage = Stage::Placement;
   if ((r = call(__NR_getpgid, 0)) < 0) fail(p, r);
@@ -76,6 +90,24 @@ CHILD_INLINE void place(ChildPlan* p) {
     p->stage = Stage::Foreground;
     int32_t pgid = p->pgid;
     if ((r = call(__NR_ioctl, p->tty, kTiocspgrp, arg(&pgid))) < 0) fail(p, r);
+  }
+}
+
+// Supplementary groups, then gid, then uid: each step needs the privilege that the last one gives up. A uid change
+// clears the parent-death signal, which is therefore armed after it.
+CHILD_INLINE void change_identity(ChildPlan* p) {
+  long r;
+  if (p->group_count >= 0) {
+    p->stage = Stage::Groups;
+    if ((r = call(__NR_setgroups, p->group_count, arg(p->groups))) < 0) fail(p, r);
+  }
+  if (p->gid != -1) {
+    p->stage = Stage::Setgid;
+    if ((r = call(__NR_setresgid, p->gid, p->gid, p->gid)) < 0) fail(p, r);
+  }
+  if (p->uid != -1) {
+    p->stage = Stage::Setuid;
+    if ((r = call(__NR_setresuid, p->uid, p->uid, p->uid)) < 0) fail(p, r);
   }
 }
 
@@ -116,10 +148,13 @@ CHILD_INLINE void set_process_attributes(ChildPlan* p) {
     if ((r = call(__NR_setpriority, 0, 0, p->nice)) < 0) fail(p, r);
   }
   if (p->oom_score_adj != kUnset) write_oom_score(p);
-  if (p->cwd != nullptr) {
-    p->stage = Stage::Chdir;
-    if ((r = call(__NR_chdir, arg(p->cwd))) < 0) fail(p, r);
-  }
+}
+
+CHILD_INLINE void change_directory(ChildPlan* p) {
+  if (p->cwd == nullptr) return;
+  p->stage = Stage::Chdir;
+  long r = call(__NR_chdir, arg(p->cwd));
+  if (r < 0) fail(p, r);
 }
 
 CHILD_INLINE bool is_target(const ChildPlan* p, int32_t fd) {
@@ -255,15 +290,23 @@ extern "C" __attribute__((visibility("hidden"), used, noreturn)) void procgroup_
   }
   reset_signals(p);
   place(p);
-  bind_to_parent(p);
   set_process_attributes(p);
   int32_t moved[kMaxFds];
   place_descriptors(p, moved);
   close_strays(p);
+  // Nice, oom score and hard limits may need the privilege that a change of uid gives up; the working directory must be
+  // one that the new uid may enter; and the change clears a parent-death signal armed before it.
   set_rlimits(p);
+  change_identity(p);
+  change_directory(p);
+  bind_to_parent(p);
+  if (p->verdict_fd >= 0) {
+    p->stage = Stage::Exec;
+    send_verdict(p);
+  }
   p->stage = Stage::SignalMask;
-  uint64_t none = 0;
-  long r = call(__NR_rt_sigprocmask, SIG_SETMASK, arg(&none), 0, 8);
+  uint64_t mask = p->signal_mask;
+  long r = call(__NR_rt_sigprocmask, SIG_SETMASK, arg(&mask), 0, 8);
   if (r < 0) fail(p, r);
   exec(p);
 }

@@ -14,12 +14,13 @@ namespace {
 
 constexpr size_t kWatchLimit = 64;           // members waited for at a time, where the group is signalled as one
 constexpr uint64_t kFirstRetry = 5'000'000;  // 5 ms, doubled up to 1 s
-constexpr uint64_t kDying = 2'000'000;  // 2 ms
+constexpr uint64_t kDying = 2'000'000;       // 2 ms
 constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zombies is called empty without a SIGKILL
 
 }  // namespace
 
-bool Supervisor::belongs(const Group& group, const ProcStat& process) const {
+bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
+  if (group.lost) return process.pgid == group.ref.pgid || proc.has_environment(process.pid, group.mark);
   if (process.pid == group.ref.leader && !group.ref.leader_exited) return true;
   if (group.ref.pin == Pin::Leader) return false;
   return process.pgid == group.ref.pgid || (group.ref.session && process.sid == group.ref.sid);
@@ -32,7 +33,7 @@ void Supervisor::settle(Group& group) {
   if (group.ref.pin == Pin::Leader) return finish(group, true, Evidence::Leader);
   bool pinned_by_zombie = !group.ref.leader_reaped;
   bool answers = pinned_by_zombie || probe_group(group.ref) != -ESRCH;
-  if (!answers && !group.ref.session) return finish(group, true, Evidence::Esrch);
+  if (!answers && !group.ref.session && !group.lost) return finish(group, true, Evidence::Esrch);
   if (answers && !pinned_by_zombie && group.killed_at != 0 && now_ns() - group.killed_at < kDying) {
     // SIGKILL has just reached them all: a scan would take the processor from those who are dying.
     timers_.arm(&group.retry_timer, now_ns() + kDying / 2);
@@ -76,7 +77,7 @@ void Supervisor::on_batch_end() {
   listener_->unlock();
   bool complete = proc_.scan([&](const ProcStat& process) {
     for (Group* group : due) {
-      if (!belongs(*group, process)) continue;
+      if (!belongs(*group, process, proc_)) continue;
       if (process.alive())
         group->found.push(process);
       else
@@ -134,7 +135,7 @@ void Supervisor::no_live_member(Group& group, uint64_t started) {
   }
   if (group.ref.leader_reaped) {
     int r = probe_group(group.ref);
-    if (r == -ESRCH) return finish(group, true, strong);
+    if (r == -ESRCH) return finish(group, true, group.lost ? Evidence::Census : strong);
     // Somebody answers who cannot be seen: under hidepid this is a member of another user, not a zombie.
     if (r == -EPERM && group.found_zombies == 0) {
       group.report.notes |= kNoteProcUnreadable;
@@ -157,7 +158,7 @@ Watched* Supervisor::watch(Group& group, const ProcStat& member) {
   fd = move_high(fd, high_fd_);
   // The number may have been given to another since the scan; from here on the pidfd says who is meant.
   ProcStat again;
-  bool same = proc_.stat(member.pid, &again) && again.start_time == member.start_time && belongs(group, again);
+  bool same = proc_.stat(member.pid, &again) && again.start_time == member.start_time && belongs(group, again, proc_);
   if (!same || reaper_->add(fd, {kMember, group.slot, group.generation}) < 0) {
     close(fd);
     return nullptr;

@@ -50,16 +50,11 @@ void set_status(const siginfo_t& info, WaitStatus* out) {
   }
 }
 
-// glibc's waitid has no rusage; the system call does.
-int waitid_raw(int idtype, int id, int options, WaitStatus* out) {
+int waitid_status(int idtype, int id, int options, WaitStatus* out) {
   siginfo_t info = {};
-  long r;
-  do {
-    r = checked(syscall(SYS_waitid, idtype, id, &info, options, &out->usage));
-  } while (r == -EINTR);
-  if (r < 0) return static_cast<int>(r);
-  if (info.si_pid != 0) set_status(info, out);
-  return 0;
+  int r = sys_waitid(idtype, id, &info, options, &out->usage);
+  if (r == 0 && info.si_pid != 0) set_status(info, out);
+  return r;
 }
 
 int probe_pidfd(int* self) {
@@ -82,15 +77,43 @@ int sys_pidfd_send_signal(int pidfd, int sig, uint32_t flags) {
   return static_cast<int>(checked(syscall(__NR_pidfd_send_signal, pidfd, sig, nullptr, flags)));
 }
 
-int sys_waitid_exit(int pidfd, pid_t pid, int flags, WaitStatus* out) {
-  if (pidfd >= 0) {
-    int r = waitid_raw(kPPidfd, pidfd, WEXITED | WNOHANG | flags, out);
-    if (r != -EINVAL) return r;  // EINVAL: Linux 5.3 has pidfds but not P_PIDFD
-  }
-  return waitid_raw(P_PID, pid, WEXITED | WNOHANG | flags, out);
+void sys_close_range(int first, int last) {
+  if (syscall(__NR_close_range, first, last, 0) == 0) return;
+  for (int fd = first; fd <= last; fd++) close(fd);
 }
 
-int sys_waitid_exit_blocking(pid_t pid, WaitStatus* out) { return waitid_raw(P_PID, pid, WEXITED, out); }
+// libc's waitid has no usage; the system call does. Its struct is the kernel's, without what libc reserves behind it.
+int sys_waitid(int idtype, int id, siginfo_t* info, int options, Usage* usage) {
+  struct {
+    int64_t user_s, user_us, system_s, system_us, maxrss, unused[3], minflt, majflt, nswap, inblock, oublock;
+    int64_t msgsnd, msgrcv, nsignals, nvcsw, nivcsw;
+  } raw = {};
+  static_assert(sizeof raw == 144, "struct rusage of the kernel");
+  long r;
+  do {
+    r = checked(syscall(SYS_waitid, idtype, id, info, options, &raw));
+  } while (r == -EINTR);
+  *usage = {raw.user_s * 1000000 + raw.user_us,
+            raw.system_s * 1000000 + raw.system_us,
+            raw.maxrss,
+            raw.minflt,
+            raw.majflt,
+            raw.inblock,
+            raw.oublock,
+            raw.nvcsw,
+            raw.nivcsw};
+  return static_cast<int>(r);
+}
+
+int sys_waitid_exit(int pidfd, pid_t pid, int flags, WaitStatus* out) {
+  if (pidfd >= 0) {
+    int r = waitid_status(kPPidfd, pidfd, WEXITED | WNOHANG | flags, out);
+    if (r != -EINVAL) return r;  // EINVAL: Linux 5.3 has pidfds but not P_PIDFD
+  }
+  return waitid_status(P_PID, pid, WEXITED | WNOHANG | flags, out);
+}
+
+int sys_waitid_exit_blocking(pid_t pid, WaitStatus* out) { return waitid_status(P_PID, pid, WEXITED, out); }
 
 int sys_pidfd_exit_info(int pidfd, WaitStatus* out) {
   PidfdInfo info = {};
@@ -140,7 +163,7 @@ ProbeResult probe_kernel(uint32_t disabled) {
     int g = sys_pidfd_send_signal(self, 0, kPidfdSignalProcessGroup);
     set(2, g == 0 || g == -ESRCH ? 0 : -g);
     WaitStatus unused;
-    int w = waitid_raw(kPPidfd, self, WEXITED | WNOHANG, &unused);
+    int w = waitid_status(kPPidfd, self, WEXITED | WNOHANG, &unused);
     set(5, w == -ECHILD ? 0 : -w);
     int i = sys_pidfd_exit_info(self, &unused);
     set(6, i == -ENODATA ? 0 : -i);

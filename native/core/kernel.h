@@ -30,17 +30,26 @@ ProbeResult probe_kernel(uint32_t disabled);
 int sys_pidfd_open(pid_t pid);                                  // pidfd_open(2)
 int sys_pidfd_send_signal(int pidfd, int sig, uint32_t flags);  // pidfd_send_signal(2)
 constexpr uint32_t kPidfdSignalProcessGroup = 4;
+void sys_close_range(int first, int last);  // close_range(2), or one by one
+
+// getrusage(2), in the kernel's own units but for the times: microseconds.
+struct Usage {
+  int64_t user_us, system_us, maxrss_kib, minflt, majflt, inblock, oublock, nvcsw, nivcsw;
+};
 
 struct WaitStatus {
   bool ready = false;  // the child is a zombie (or was, and has been reaped by this call)
   int code = -1;       // exit code, or -1
   int signal = 0;      // terminating signal, or 0
   bool core_dumped = false;
-  struct rusage usage = {};
+  Usage usage = {};
 };
 // waitid(2) for one known child, never blocking. `pidfd` is used where it is valid, else `pid`. `flags`: 0 or WNOWAIT.
 // Returns 0, or -ECHILD where the child is not ours (any more).
 int sys_waitid_exit(int pidfd, pid_t pid, int flags, WaitStatus* out);
+// waitid(2) with usage, waiting where `options` allow it. Returns 0 or a negative errno; info->si_pid is 0 where nobody
+// was ready.
+int sys_waitid(int idtype, int id, siginfo_t* info, int options, Usage* usage);
 // As above, but waits; for a child that is certain to end at once.
 int sys_waitid_exit_blocking(pid_t pid, WaitStatus* out);
 

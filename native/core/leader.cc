@@ -104,7 +104,11 @@ void Supervisor::take_terminal_back(Group& group) {
 
 void Supervisor::on_leader_waitable(uint64_t id) {
   Group* group = find(id);
-  if (group != nullptr) leader_ready(*group);
+  if (group == nullptr) return;
+  if (group->tree)
+    on_guardian_exit(*group);
+  else
+    leader_ready(*group);
 }
 
 }  // namespace procgroup

@@ -24,6 +24,15 @@ struct RlimitSet {
 constexpr int32_t kUnset = INT32_MIN;
 constexpr int32_t kMaxFds = 256;  // entries of stdio: the child keeps a table of them on its stack
 
+// Written to ChildPlan::verdict_fd. End of file after one with error 0 means that exec succeeded.
+struct Verdict {
+  int32_t stage;
+  int32_t error;
+  int32_t error_index;
+  int32_t pgid;
+  int32_t sid;
+};
+
 struct ChildPlan {
   // Inputs.
   const char* const* candidates;  // paths to try in turn, null-terminated
@@ -38,6 +47,7 @@ struct ChildPlan {
   int32_t close_strays;
   int32_t have_close_range;
   Isolation isolation;
+  int32_t join_pgid;            // Isolation::Inherit: the group to join; 0: stay in the parent's
   int32_t tty;                  // >= 0: make the new group its foreground group
   int32_t parent_death_signal;  // 0: none
   int32_t parent_pid;
@@ -47,6 +57,14 @@ struct ChildPlan {
   const RlimitSet* rlimits;
   int32_t rlimit_count;
   uint64_t keep_ignored;  // bit n-1: signal n keeps SIG_IGN
+  uint64_t signal_mask;   // of the command; 0: empty
+  // Only where the child has memory of its own (no CLONE_VM): a changed uid would make the parent undumpable.
+  int32_t uid, gid;     // -1: leave
+  int32_t group_count;  // -1: leave
+  const uint32_t* groups;
+  // >= 0: a CLOEXEC pipe that takes a Verdict before exec and another one if it fails. For a parent that is not
+  // suspended.
+  int32_t verdict_fd;
 
   // Outputs.
   volatile Stage stage;

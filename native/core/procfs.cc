@@ -151,6 +151,66 @@ pid_t ProcFs::next() {
   }
 }
 
+bool ProcFs::has_environment(pid_t pid, const char* entry) {
+  char path[32];
+  pid_path(path, pid, "environ");
+  Fd file(open_at(path, O_RDONLY));
+  if (!file.valid()) return false;
+  size_t length = strlen(entry) + 1, matched = 0;
+  bool at_start = true, matching = false;
+  char text[4096];
+  ssize_t n;
+  while ((n = read(file.get(), text, sizeof text)) > 0) {
+    for (ssize_t i = 0; i < n; i++) {
+      if (at_start) matching = true, matched = 0;
+      if (matching) matching = text[i] == entry[matched++];
+      if (matching && matched == length) return true;
+      at_start = text[i] == 0;
+    }
+  }
+  return false;
+}
+
+bool ProcFs::children(pid_t pid, Vec<int>* out) {
+  char path[64];
+  pid_path(path, pid, "task");
+  Fd tasks(open_at(path, O_RDONLY | O_DIRECTORY));
+  if (!tasks.valid()) return false;
+  alignas(8) char buffer[2048];
+  bool listed = false;
+  long n;
+  while ((n = syscall(SYS_getdents64, tasks.get(), buffer, sizeof buffer)) > 0) {
+    for (long at = 0; at < n;) {
+      const Dirent64* entry = reinterpret_cast<const Dirent64*>(buffer + at);
+      at += entry->reclen;
+      pid_t thread = name_to_pid(entry->name);
+      if (thread <= 0) continue;
+      pid_path(path, thread, "children");
+      Fd file(openat(tasks.get(), path, O_RDONLY | O_CLOEXEC));
+      if (!file.valid()) continue;
+      listed = true;
+      char text[4096];
+      ssize_t got;
+      int value = 0;
+      bool digits = false;
+      while ((got = read(file.get(), text, sizeof text)) > 0) {  // a number may be cut by the end of a read
+        for (ssize_t i = 0; i < got; i++) {
+          if (text[i] >= '0' && text[i] <= '9') {
+            value = value * 10 + (text[i] - '0');
+            digits = true;
+          } else {
+            if (digits) out->push(value);
+            value = 0;
+            digits = false;
+          }
+        }
+      }
+      if (digits) out->push(value);
+    }
+  }
+  return listed;
+}
+
 bool ProcFs::pipe_writers(uint64_t inode, Vec<Holder>* out) {
   char want[40];
   snprintf(want, sizeof want, "pipe:[%llu]", static_cast<unsigned long long>(inode));

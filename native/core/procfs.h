@@ -52,6 +52,12 @@ class ProcFs {
     return pid == 0;
   }
 
+  // True where the environment that `pid` was started with holds the line `entry` (NAME=value).
+  bool has_environment(pid_t pid, const char* entry);
+
+  // Appends the children of every thread of `pid`. False: this kernel does not list them (CONFIG_PROC_CHILDREN).
+  bool children(pid_t pid, Vec<int>* out);
+
   // Processes that have the pipe `inode` open for writing, ourselves left out.
   bool pipe_writers(uint64_t inode, Vec<Holder>* out);
 

@@ -46,6 +46,13 @@ int Reaper::add(int fd, Token token) {
   return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
+int Reaper::modify(int fd, Token token, uint32_t events) {
+  struct epoll_event event = {};
+  event.events = events;
+  event.data.u64 = token.pack();
+  return epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : -errno;
+}
+
 void Reaper::remove(int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
 void Reaper::wake() { eventfd_write(wake_.get(), 1); }

@@ -29,6 +29,7 @@ class Reaper {
   bool is_open() const { return epoll_.valid(); }
 
   int add(int fd, Token token);
+  int modify(int fd, Token token, uint32_t events);
   // Before close, always: a child between clone and exec may hold a copy, which would keep the registration alive.
   void remove(int fd);
 

@@ -27,6 +27,10 @@ enum class Stage : int32_t {
   SignalMask,
   Exec,
   Register,
+  Groups,
+  Setgid,
+  Setuid,
+  Guardian,
 };
 
 struct Error {

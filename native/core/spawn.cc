@@ -87,44 +87,6 @@ Error open_terminal(SpawnResult* result) {
   return {};
 }
 
-const char* syscall_of(Stage stage) {
-  switch (stage) {
-    case Stage::FdTable:
-    case Stage::StrayFds:
-      return "close_range";
-    case Stage::Signals:
-      return "rt_sigaction";
-    case Stage::Setsid:
-      return "setsid";
-    case Stage::Setpgid:
-      return "setpgid";
-    case Stage::Placement:
-      return "getpgid";
-    case Stage::Foreground:
-      return "tcsetpgrp";
-    case Stage::ParentDeath:
-      return "prctl";
-    case Stage::Umask:
-      return "umask";
-    case Stage::Nice:
-      return "setpriority";
-    case Stage::OomScore:
-      return "write";
-    case Stage::Chdir:
-      return "chdir";
-    case Stage::Descriptors:
-      return "dup3";
-    case Stage::Rlimit:
-      return "setrlimit";
-    case Stage::SignalMask:
-      return "rt_sigprocmask";
-    case Stage::Exec:
-      return "execve";
-    default:
-      return "clone";
-  }
-}
-
 bool needs_copy_of_table(const SpawnContext& context, const SpawnRequest& request, const OpenStdio& stdio) {
   if (!(context.features & kFeatureCloseRange) || context.high_fd < 0 || !request.close_strays) return true;
   for (const FdMap& m : stdio.map) {
@@ -175,6 +137,50 @@ void find_missing_interpreter(const ChildPlan& plan, const Candidates& candidate
 }
 
 }  // namespace
+
+const char* syscall_of(Stage stage) {
+  switch (stage) {
+    case Stage::FdTable:
+    case Stage::StrayFds:
+      return "close_range";
+    case Stage::Signals:
+      return "rt_sigaction";
+    case Stage::Setsid:
+      return "setsid";
+    case Stage::Setpgid:
+      return "setpgid";
+    case Stage::Placement:
+      return "getpgid";
+    case Stage::Foreground:
+      return "tcsetpgrp";
+    case Stage::ParentDeath:
+      return "prctl";
+    case Stage::Umask:
+      return "umask";
+    case Stage::Nice:
+      return "setpriority";
+    case Stage::OomScore:
+      return "write";
+    case Stage::Chdir:
+      return "chdir";
+    case Stage::Descriptors:
+      return "dup3";
+    case Stage::Rlimit:
+      return "setrlimit";
+    case Stage::SignalMask:
+      return "rt_sigprocmask";
+    case Stage::Exec:
+      return "execve";
+    case Stage::Groups:
+      return "setgroups";
+    case Stage::Setgid:
+      return "setresgid";
+    case Stage::Setuid:
+      return "setresuid";
+    default:
+      return "clone";
+  }
+}
 
 int allocate_child_stack(ChildStack* stack) {
   size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -234,6 +240,10 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   plan.tty = result->tty.get();
   plan.parent_death_signal = request.parent_death_signal;
   plan.parent_pid = getpid();
+  plan.join_pgid = 0;
+  plan.uid = plan.gid = plan.group_count = -1;
+  plan.verdict_fd = -1;
+  plan.signal_mask = request.signal_mask;
   plan.umask = request.umask;
   plan.nice = request.nice;
   plan.oom_score_adj = request.oom_score_adj;

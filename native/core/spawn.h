@@ -37,6 +37,7 @@ struct SpawnRequest {
   int nice = kUnset;
   int oom_score_adj = kUnset;
   uint64_t keep_ignored = 0;
+  uint64_t signal_mask = 0;
 };
 
 struct SpawnResult {
@@ -69,6 +70,9 @@ struct SpawnContext {
   uint32_t features = 0;  // Feature bits; a bit whose call is refused is cleared
   int high_fd = -1;       // engine descriptors live at or above this number; -1: no such line
 };
+
+// The call that a stage is about.
+const char* syscall_of(Stage stage);
 
 // Maps a stack with a guard page below it. Returns 0 or a negative errno.
 int allocate_child_stack(ChildStack* stack);

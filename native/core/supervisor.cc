@@ -1,5 +1,7 @@
 #include "supervisor.h"
 
+#include "protocol.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -45,6 +47,7 @@ Group* Supervisor::allocate() {
 void Supervisor::free_group(Group* group) {
   while (!group->members.empty()) unwatch(*group, group->members.size() - 1);
   unwatch_leader(*group);
+  if (group->tree) forget_guardian(*group);
   timers_.cancel(&group->timeout_timer);
   timers_.cancel(&group->ladder_timer);
   timers_.cancel(&group->retry_timer);
@@ -105,9 +108,12 @@ Group* Supervisor::adopt(GroupRef&& ref, GroupOptions&& options, uint32_t owner,
 }
 
 Group* Supervisor::discard(Group* group) {
-  signal_group(group->ref, SIGKILL);
+  if (group->tree)
+    signal_process(group->guardian_pidfd.get(), group->guardian, SIGKILL);
+  else
+    signal_group(group->ref, SIGKILL);
   WaitStatus status;
-  sys_waitid_exit_blocking(group->ref.leader, &status);
+  sys_waitid_exit_blocking(group->tree ? group->guardian : group->ref.leader, &status);
   free_group(group);
   return nullptr;
 }
@@ -148,6 +154,7 @@ Group* Supervisor::attach(pid_t pgid, GroupOptions&& options, uint32_t owner, in
 
 void Supervisor::begin(Group& group, Cause cause, bool kill) {
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
+  if (group.tree) return begin_tree(group, cause, kill);
   if (group.phase != Phase::Draining) {
     group.phase = Phase::Draining;
     group.report.cause = cause;
@@ -206,11 +213,12 @@ SignalResult Supervisor::signal(Group& group, int sig) {
     return result;
   }
   caller_proc_.scan([&](const ProcStat& process) {
-    if (!process.alive() || !belongs(group, process)) return;
+    if (!process.alive() || !belongs(group, process, caller_proc_)) return;
     Fd pidfd(group.ref.numeric_members ? -1 : sys_pidfd_open(process.pid));
     ProcStat again;
     if (!pidfd.valid() && !group.ref.numeric_members) return;
-    if (!caller_proc_.stat(process.pid, &again) || again.start_time != process.start_time || !belongs(group, again))
+    if (!caller_proc_.stat(process.pid, &again) || again.start_time != process.start_time ||
+        !belongs(group, again, caller_proc_))
       return;
     int r = signal_process(pidfd.get(), process.pid, sig);
     if (r == 0)
@@ -224,12 +232,15 @@ SignalResult Supervisor::signal(Group& group, int sig) {
 
 void Supervisor::ask_members(Group& group) {
   group.list_due = true;
-  request_census(group);
+  if (!group.tree) return request_census(group);
+  group.found.clear();
+  if (!send_order(group, Order::Census, 0, Cause::None, false, 0)) lose_guardian(group);
 }
 
 void Supervisor::release(Group& group) {
   group.held = false;
   timers_.cancel(&group.timeout_timer);
+  if (group.tree) send_order(group, Order::Release, 0, Cause::None, false, 0);
 }
 
 void Supervisor::end_owner(uint32_t owner) {
@@ -243,7 +254,8 @@ void Supervisor::end_owner(uint32_t owner) {
       continue;
     }
     group->ladder.cap_graces(now + group->options.exit_grace_ns);
-    if (group->ladder_timer.armed()) {
+    group->grace_cap = now + group->options.exit_grace_ns;
+    if (group->ladder_timer.armed() && !group->tree) {
       uint64_t cap = now + group->options.exit_grace_ns;
       if (group->ladder.state() == LadderState::Grace && group->ladder_timer.deadline > cap) {
         timers_.arm(&group->ladder_timer, cap);
@@ -289,6 +301,8 @@ void Supervisor::on_event(Token token) {
   Group* group = token.slot < slots_.size() ? slots_[token.slot] : nullptr;
   if (group == nullptr || group->generation != token.generation) return;
   if (token.kind == kLeader) return leader_ready(*group);
+  if (token.kind == kSocket) return on_socket(*group);
+  if (token.kind == kGuardian) return on_guardian_exit(*group);
   if (token.kind == kMember) group->sweep_due = sweep_due_ = true;
 }
 
@@ -301,6 +315,10 @@ void Supervisor::on_timers(uint64_t now) {
         begin(group, Cause::Timeout, group.killer_timed_out);
         break;
       case kLadder:
+        if (group.tree) {
+          lose_guardian(group);
+          break;
+        }
         act(group, group.ladder.on(LadderEvent::Deadline));
         break;
       case kRetry:

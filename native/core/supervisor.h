@@ -14,8 +14,8 @@
 
 namespace procgroup {
 
-enum class Cause : int32_t { None = 0, Stop, Abort, Timeout, Dispose, Exit, Lease };
-enum class Evidence : int32_t { Esrch = 0, Census, Leader, Unverified };
+enum class Cause : int32_t { None = 0, Stop, Abort, Timeout, Dispose, Exit, Lease, Guardian };
+enum class Evidence : int32_t { Esrch = 0, Census, Leader, Unverified, Echild };
 enum class ExitStatusKind : int32_t { Exact = 0, Unknown, HeldByTracer };
 // Running: the leader lives. LeaderExited: it ended, the group may live. Draining: the ladder runs. Empty, Survivors:
 // ends.
@@ -28,6 +28,8 @@ enum Note : uint32_t {
   kNoteKillerFailed = 1 << 3,
   kNoteKillerTimeout = 1 << 4,
   kNoteProcUnreadable = 1 << 5,
+  kNoteGuardianLost = 1 << 6,
+  kNoteProtocol = 1 << 7,
 };
 
 struct StepRecord {
@@ -103,6 +105,19 @@ struct Group {
   Vec<Watched> members;
   Vec<ProcStat> found;  // live members of the last census
   uint32_t found_zombies = 0;
+  // Containment `tree` (remote.cc). The guardian is our child; the leader is the guardian's.
+  bool tree = false;      // a guardian runs the ladder
+  bool starting = false;  // the command has not been heard of yet
+  bool told_gone = false;
+  bool lost = false;   // the guardian died: members are who carries `mark`
+  char mark[40] = {};  // NAME=value in the environment of every member
+  pid_t guardian = 0;
+  Fd guardian_pidfd;
+  Fd socket;
+  uint64_t grace_cap = 0;
+  Error failure;
+  char failure_syscall[24] = {};
+  Vec<pid_t> refused;
   Timer timeout_timer, ladder_timer, retry_timer, tracer_timer;
 
   uint64_t id() const { return uint64_t{generation} << 24 | slot; }
@@ -111,6 +126,9 @@ struct Group {
 // Told under the owner's lock. The group is valid during the call only.
 class Listener {
  public:
+  virtual void on_started(Group& group) = 0;  // a tree's command
+  virtual void on_failed(Group& group, const Error& error) = 0;
+  virtual void on_stop_state(Group& group, int signal) = 0;  // 0: continued
   virtual void on_leader_exit(Group& group) = 0;
   virtual void on_draining(Group& group) = 0;
   virtual void on_gone(Group& group) = 0;     // group.report may be taken
@@ -123,6 +141,9 @@ class Listener {
  protected:
   ~Listener() = default;
 };
+
+struct NewsMessage;
+enum class Order : uint32_t;
 
 class Supervisor {
  public:
@@ -140,6 +161,8 @@ class Supervisor {
   Group* adopt(GroupRef&& ref, GroupOptions&& options, uint32_t owner, Error* error);
   // A record for a group that somebody else started. Null with an errno (ESRCH, EPERM ...) where it is not there.
   Group* attach(pid_t pgid, GroupOptions&& options, uint32_t owner, int* err);
+  // A record for a guardian that has just been spawned; Started or Failed follows.
+  Group* adopt_tree(pid_t guardian, Fd&& pidfd, Fd&& socket, GroupOptions&& options, uint32_t owner, Error* error);
   Group* find(uint64_t id);
   // Kills, reaps and forgets a group that could not be watched. Returns null.
   Group* discard(Group* group);
@@ -167,7 +190,13 @@ class Supervisor {
   // Without pidfds: the leader's exit was seen by a waiting thread.
   void on_leader_waitable(uint64_t id);
 
-  enum TokenKind : uint8_t { kLeader = 1, kMember = 2, kForeign = 3 };  // kForeign: for the owner of the loop
+  enum TokenKind : uint8_t {
+    kLeader = 1,
+    kMember = 2,
+    kForeign = 3,
+    kGuardian = 4,
+    kSocket = 5
+  };  // kForeign: for the owner of the loop
 
  private:
   enum TimerKind : int32_t { kTimeout, kLadder, kRetry, kTracer };
@@ -187,6 +216,16 @@ class Supervisor {
   void send_step(Group& group);
   void finish(Group& group, bool empty, Evidence evidence);
 
+  // remote.cc
+  bool send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap);
+  void begin_tree(Group& group, Cause cause, bool kill);
+  void on_socket(Group& group);
+  void on_news(Group& group, const NewsMessage& news, Fd&& pidfd);
+  void on_guardian_exit(Group& group);
+  void forget_guardian(Group& group);
+  void lose_guardian(Group& group);
+  void hunt(Group& group);
+
   // emptiness.cc
   void settle(Group& group);
   void request_census(Group& group);
@@ -200,7 +239,7 @@ class Supervisor {
   void unwatch(Group& group, size_t i);
   void sweep_members(Group& group);
   bool watched_all_by_pidfd(const Group& group) const;
-  bool belongs(const Group& group, const ProcStat& process) const;
+  bool belongs(const Group& group, const ProcStat& process, ProcFs& proc);
 
   Listener* listener_;
   Reaper* reaper_;

@@ -53,6 +53,11 @@ class Vec {
   void truncate(size_t n) {
     if (n < size_) size_ = n;
   }
+  void remove_front(size_t n) {
+    if (n == 0) return;
+    memmove(static_cast<void*>(data_), data_ + n, (size_ - n) * sizeof(T));
+    size_ -= n;
+  }
   // Order is not kept.
   void remove_swap(size_t i) { data_[i] = data_[--size_]; }
   void reserve(size_t n) {

@@ -1,0 +1,121 @@
+// Containment `tree`: starting a guardian, and what its news mean to an Environment.
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "engine.h"
+#include "environment.h"
+#include "waiters.h"
+
+namespace procgroup {
+
+// On a spawner thread, before the clone: the orders wait on the socket before the guardian is born.
+Error Engine::prepare_tree(Job* job) {
+  lock();
+  if (!self_pidfd_.valid() && (features_ & kFeaturePidfd)) self_pidfd_.reset(sys_pidfd_open(getpid()));
+  int self = self_pidfd_.get();
+  unlock();
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return make_error(errno, Stage::Guardian, "socketpair");
+  }
+  job->socket.reset(move_high(ends[0], high_fd_));
+  job->owned_fds.push_back(ends[1]);
+  OrderMessage order = {};
+  order.magic = kMagic, order.build = kBuild, order.type = Order::Config;
+  order.config = *job->tree;
+  if (send(job->socket.get(), &order, sizeof order, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(sizeof order)) {
+    return make_error(errno, Stage::Guardian, "send");
+  }
+  job->request.stdio.push({StdioKind::Descriptor, ends[1], nullptr, 0, 0});
+  // Without pidfds the socket's hang-up alone tells of our end.
+  job->request.stdio.push({self >= 0 ? StdioKind::Descriptor : StdioKind::Ignore, self, nullptr, 0, 0});
+  return {};
+}
+
+// Under the lock. The guardian lives; Started or Failed settles the spawn.
+void Engine::tree_spawned(Job* job, SpawnResult* result, Error* error) {
+  Group* group = supervisor_.adopt_tree(result->pid, std::move(result->pidfd), std::move(job->socket),
+                                        std::move(job->options), job->environment, error);
+  if (group == nullptr) return;
+  if (!group->guardian_pidfd.valid()) {
+    int r = start_waiter(exit_waiter_main, new Waiter{this, group->id(), 0, 0, group->guardian, -1});
+    if (r < 0) {
+      *error = make_error(-r, Stage::Register, "pthread_create");
+      supervisor_.discard(group);
+      return;
+    }
+  }
+  group->ticket = job->ticket;
+  group->held = job->held;
+  snprintf(group->mark, sizeof group->mark, "%s", job->mark.c_str());
+  group->tty = std::move(result->tty);
+  group->tty_owner = result->tty_owner;
+  if (job->killer) killers_.emplace_back(group->id(), job->killer);
+  std::vector<int> ends(result->parent_ends.begin(), result->parent_ends.end());
+  starting_.emplace_back(group->id(), std::move(ends));
+  if (job->cancelled || shutting_down_) {
+    group->cancelled_owner = job->environment;
+    group->owner = 0;
+    group->held = true;
+    supervisor_.begin(*group, Cause::Abort, true);
+  }
+}
+
+void Engine::on_started(Group& group) {
+  Event event;
+  double row[] = {static_cast<double>(EventType::Spawned),
+                  static_cast<double>(group.ticket),
+                  static_cast<double>(group.id()),
+                  static_cast<double>(group.ref.leader),
+                  static_cast<double>(group.ref.pgid),
+                  static_cast<double>(group.ref.sid),
+                  static_cast<double>(group.ref.pin),
+                  features_ & kFeatureClone3 ? 1.0 : 0.0,
+                  1.0,
+                  static_cast<double>(group.guardian)};
+  memcpy(event.row, row, sizeof row);
+  settle_tree(group, &event);
+  post(group.owner, std::move(event));
+}
+
+void Engine::on_failed(Group& group, const Error& error) {
+  settle_tree(group, nullptr);
+  uint64_t id = group.id();
+  std::erase_if(killers_, [&](auto& entry) { return entry.first == id; });
+  bool cancelled = group.cancelled_owner != 0;
+  post_failed(cancelled ? group.cancelled_owner : group.owner, group.ticket,
+              cancelled ? make_error(ECANCELED, Stage::Clone, "clone") : error);
+}
+
+// The command's pipes go to the Environment with its start, or are closed.
+void Engine::settle_tree(Group& group, Event* event) {
+  uint64_t id = group.id();
+  auto found = std::find_if(starting_.begin(), starting_.end(), [&](auto& entry) { return entry.first == id; });
+  if (found == starting_.end()) return;
+  bool piped = std::any_of(found->second.begin(), found->second.end(), [](int fd) { return fd >= 0; });
+  if (event != nullptr && group.owner != 0 && piped) {
+    event->payload = std::make_unique<Payload>();
+    event->payload->fds = found->second;
+  } else {
+    for (int fd : found->second) {
+      if (fd >= 0) close(fd);
+    }
+  }
+  starting_.erase(found);
+}
+
+void Engine::on_stop_state(Group& group, int signal) {
+  Event event;
+  event.row[0] = static_cast<double>(EventType::StopState);
+  event.row[1] = group.ticket;
+  event.row[2] = signal;
+  post(group.owner, std::move(event));
+}
+
+}  // namespace procgroup

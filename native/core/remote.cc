@@ -1,0 +1,242 @@
+// The supervisor's side of a contained tree: the guardian is our child and runs the ladder; here its news become the
+// record of a group, and orders go to it. Where it is lost, the tree is hunted by its mark.
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol.h"
+#include "supervisor.h"
+
+namespace procgroup {
+namespace {
+
+constexpr uint64_t kOrderSlack =
+    2'000'000'000;  // beyond the ladder's own time, before a silent guardian counts as lost
+
+NewsMessage receive(int socket, int* fd, ssize_t* size) {
+  NewsMessage news;
+  struct iovec part = {&news, sizeof news};
+  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)];
+  struct msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  *fd = -1;
+  *size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+  for (struct cmsghdr* h = *size >= 0 ? CMSG_FIRSTHDR(&message) : nullptr; h != nullptr; h = CMSG_NXTHDR(&message, h)) {
+    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {  // one is expected; none may leak
+      int got;
+      memcpy(&got, CMSG_DATA(h) + i * sizeof got, sizeof got);
+      if (*fd < 0)
+        *fd = got;
+      else
+        close(got);
+    }
+  }
+  return news;
+}
+
+}  // namespace
+
+Group* Supervisor::adopt_tree(pid_t guardian, Fd&& pidfd, Fd&& socket, GroupOptions&& options, uint32_t owner,
+                              Error* error) {
+  Group* group = allocate();
+  group->tree = true;
+  group->starting = true;
+  group->guardian = guardian;
+  group->guardian_pidfd = static_cast<Fd&&>(pidfd);
+  group->socket = static_cast<Fd&&>(socket);
+  group->options = static_cast<GroupOptions&&>(options);
+  group->owner = owner;
+  group->ref.pin = Pin::Members;
+  group->ref.leader_reaped = true;  // the guardian's to reap
+  group->ladder.configure(group->options.ladder.data(), group->options.ladder.size(), group->options.kill_wait_ns);
+  int r = 0;
+  if (group->guardian_pidfd.valid()) {
+    r = reaper_->add(group->guardian_pidfd.get(), {kGuardian, group->slot, group->generation});
+  }
+  if (r == 0) r = reaper_->add(group->socket.get(), {kSocket, group->slot, group->generation});
+  if (r < 0) {
+    *error = make_error(-r, Stage::Register, "epoll_ctl");
+    return discard(group);
+  }
+  return group;
+}
+
+bool Supervisor::send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap) {
+  OrderMessage order = {};
+  order.magic = kMagic, order.build = kBuild, order.type = type;
+  order.signal = signal, order.cause = static_cast<int32_t>(cause), order.kill = kill, order.grace_cap_ns = cap;
+  return send(group.socket.get(), &order, sizeof order, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(sizeof order);
+}
+
+void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
+  uint64_t now = now_ns();
+  uint64_t cap = group.grace_cap > now ? group.grace_cap - now : group.grace_cap != 0 ? 1 : 0;
+  if (!send_order(group, Order::Begin, 0, cause, kill, cap)) return lose_guardian(group);
+  // The guardian keeps the deadlines; one that does not answer (stopped, starved) must not make this a hang.
+  uint64_t most = group.options.kill_wait_ns + kOrderSlack;
+  for (const LadderStep& step : group.options.ladder) most += step.grace_ns < kNever / 64 ? step.grace_ns : kNever / 64;
+  if (!group.ladder_timer.armed() || now + most < group.ladder_timer.deadline) {
+    timers_.arm(&group.ladder_timer, now + most);
+  }
+}
+
+void Supervisor::on_socket(Group& group) {
+  uint64_t id = group.id();
+  for (;;) {
+    int fd;
+    ssize_t size;
+    NewsMessage news = receive(group.socket.get(), &fd, &size);
+    if (size <= 0) {
+      if (size == 0) reaper_->remove(group.socket.get());  // its end: the pidfd tells the rest
+      return;
+    }
+    Fd pidfd(fd);
+    if (!valid(news, size)) {  // a guardian of another build, or a stranger
+      group.report.notes |= kNoteProtocol;
+      return lose_guardian(group);
+    }
+    on_news(group, news, static_cast<Fd&&>(pidfd));
+    if (find(id) == nullptr) return;
+  }
+}
+
+void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
+  switch (news.type) {
+    case News::Started:
+      group.starting = false;
+      group.ref.leader = news.pid, group.ref.pgid = news.pgid, group.ref.sid = news.sid;
+      group.ref.pidfd.reset(move_high(pidfd.release(), high_fd_));
+      if ((features_ & kFeaturePidfdGroup) && group.ref.pidfd.valid() && news.pid == news.pgid) {
+        group.ref.pin = Pin::PidfdGroup;
+      }
+      return listener_->on_started(group);
+    case News::Failed:
+      group.failure = make_error(news.err, static_cast<Stage>(news.stage), "", news.index);
+      group.failure.term_signal = news.term_signal;
+      memcpy(group.failure_syscall, news.syscall, sizeof group.failure_syscall - 1);
+      group.failure.syscall = group.failure_syscall;
+      return;
+    case News::Exited:
+      group.exit.ready = true;
+      group.exit.code = news.code, group.exit.signal = news.signal;
+      group.exit.core_dumped = news.core_dumped, group.exit.usage = news.usage;
+      group.ref.leader_exited = true;
+      if (group.phase == Phase::Running) group.phase = Phase::LeaderExited;
+      take_terminal_back(group);
+      return listener_->on_leader_exit(group);
+    case News::Stopped:
+      return listener_->on_stop_state(group, news.signal);
+    case News::Draining:
+      group.phase = Phase::Draining;
+      group.teardown_start = now_ns();
+      group.report.cause = static_cast<Cause>(news.cause);
+      return listener_->on_draining(group);
+    case News::Step:
+      group.report.steps.push(news.step);
+      return;
+    case News::Survivor:
+      group.report.survivors.push(news.survivor);
+      return;
+    case News::Member:
+      group.found.push(news.survivor.stat);
+      return;
+    case News::MembersEnd:
+      if (group.list_due) {
+        group.list_due = false;
+        listener_->on_members(group);
+      }
+      group.found.clear();
+      return;
+    case News::Refused:
+      if (news.pid > 0) {
+        group.refused.push(news.pid);
+      } else if (!group.refused.empty()) {
+        group.report.notes |= kNoteNumericPids;
+        if (!listener_->start_killer(group, news.signal, group.refused)) killer_failed(group.id(), EAGAIN);
+        group.refused.clear();
+      }
+      return;
+    case News::Gone:
+      group.told_gone = true;
+      group.report.cause = static_cast<Cause>(news.cause);
+      group.report.empty = news.empty != 0;
+      group.report.evidence = static_cast<Evidence>(news.evidence);
+      group.report.notes |= news.notes;
+      group.report.duration_ns = news.duration_ns;
+      return;
+  }
+}
+
+// The guardian has ended: what it said last is read first, then its own zombie is taken.
+void Supervisor::on_guardian_exit(Group& group) {
+  uint64_t id = group.id();
+  on_socket(group);
+  if (find(id) == nullptr || !group.tree) return;
+  WaitStatus status;
+  int r = sys_waitid_exit(group.guardian_pidfd.get(), group.guardian, 0, &status);
+  if (r == 0 && !status.ready) return;  // traced: it stays readable
+  forget_guardian(group);
+  timers_.cancel(&group.ladder_timer);
+  if (group.starting) {
+    if (!group.failure.failed()) {
+      group.failure = make_error(0, Stage::Guardian, "execve");
+      group.failure.term_signal = status.signal != 0 ? status.signal : SIGKILL;
+    }
+    listener_->on_failed(group, group.failure);
+    return free_group(&group);
+  }
+  if (!group.told_gone) return hunt(group);
+  group.phase = group.report.empty ? Phase::Empty : Phase::Survivors;
+  if (group.list_due) {
+    group.list_due = false;
+    listener_->on_members(group);
+  }
+  listener_->on_gone(group);
+  free_group(&group);
+}
+
+void Supervisor::forget_guardian(Group& group) {
+  if (group.guardian_pidfd.valid()) reaper_->remove(group.guardian_pidfd.get());
+  if (group.socket.valid()) reaper_->remove(group.socket.get());
+  group.guardian_pidfd.reset();
+  group.socket.reset();
+}
+
+// It does not answer, or speaks another language: it is ended, and its end is handled as any other.
+void Supervisor::lose_guardian(Group& group) { signal_process(group.guardian_pidfd.get(), group.guardian, SIGKILL); }
+
+// Without its guardian the tree is what carries its mark in the environment, or is in the leader's group. Its leader
+// has been killed by its parent-death signal; the others are found and killed until a scan shows nobody.
+void Supervisor::hunt(Group& group) {
+  group.tree = false;
+  group.lost = true;
+  group.ref.pin = Pin::Members;
+  group.ref.numeric_members = !(features_ & kFeaturePidfd);
+  group.report.notes |= kNoteGuardianLost;
+  if (!group.ref.leader_exited) {
+    group.ref.leader_exited = true;
+    WaitStatus status;
+    bool known = group.ref.pidfd.valid() && sys_pidfd_exit_info(group.ref.pidfd.get(), &status) == 0;
+    group.exit = status;
+    group.exit_kind = known ? ExitStatusKind::Exact : ExitStatusKind::Unknown;
+    take_terminal_back(group);
+    listener_->on_leader_exit(group);
+  }
+  if (group.phase == Phase::Running || group.phase == Phase::LeaderExited)
+    begin(group, Cause::Guardian, true);
+  else {
+    group.phase = Phase::LeaderExited;
+    begin(group, group.report.cause, true);
+  }
+}
+
+}  // namespace procgroup

@@ -1,0 +1,238 @@
+#include "guard.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef __WALL
+#define __WALL 0x40000000
+#endif
+
+namespace procgroup {
+namespace {
+
+constexpr uint64_t kRoundPause = 2'000'000;  // 2 ms between rounds of killing where no death wakes us
+
+bool terminating(int sig) {
+  return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
+}
+
+}  // namespace
+
+int own_descriptors() {
+  static int line = 0;
+  struct rlimit limit;
+  if (line == 0)
+    line = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1024 ? static_cast<int>(limit.rlim_cur / 2) : 512;
+  return line;
+}
+
+int Guard::prepare(bool own_group) {
+  // In the supervisor's session but not in its group: a kill -9 of that group must not take the guardian with it.
+  if (own_group && setpgid(0, 0) != 0) return -errno;
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return -errno;
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+  signals_.reset(move_high(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), own_descriptors()));
+  return signals_.valid() ? 0 : -errno;
+}
+
+void Guard::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty) {
+  tree_.open(own_descriptors(), config.isolation == 0 ? config.inherit_pgid : 0);
+  ladder_.configure(config.steps, static_cast<size_t>(config.step_count), config.kill_wait_ns);
+  killer_ = config.killer != 0;
+  Error error = leader_.start(command, config, keep_ignored, tty);
+  if (error.failed()) {
+    state_ = GuardState::Empty;
+    return listener_->on_failed(error);
+  }
+  if (config.timeout_ns != 0) timeout_deadline_ = now_ns() + config.timeout_ns;
+}
+
+void Guard::on_verdict() {
+  if (started_ || !leader_.read_verdict()) return;
+  started_ = true;
+  if (leader_.error().failed()) {
+    WaitStatus status;
+    sys_waitid_exit_blocking(leader_.pid(), &status);
+    state_ = GuardState::Empty;
+    return listener_->on_failed(leader_.error());
+  }
+  if (state_ == GuardState::Starting) state_ = GuardState::Running;
+  tree_.pin(leader_.pgid() == leader_.pid() ? leader_.pgid() : 0, leader_.pidfd());
+  listener_->on_started(leader_);
+  if (leader_exited_) {  // its end was seen before its start
+    state_ = GuardState::LeaderExited;
+    listener_->on_exited(exit_);
+  }
+  if (early_cause_ != Cause::None) return begin(early_cause_, early_kill_, 0);
+  settle();
+}
+
+// Takes every zombie. The leader's gives its status; the others were adopted. ECHILD is the proof that nobody is left.
+void Guard::reap() {
+  for (;;) {
+    siginfo_t info = {};
+    WaitStatus status;
+    int r = sys_waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | __WALL, &status.usage);
+    if (r < 0) {
+      nobody_left_ = r == -ECHILD;
+      return;
+    }
+    if (info.si_pid == 0) return;
+    bool leader = info.si_pid == leader_.pid();
+    if (info.si_code == CLD_STOPPED || info.si_code == CLD_CONTINUED) {
+      // A stop that our own teardown asked for is no news.
+      if (leader && started_ && state_ != GuardState::Draining) {
+        listener_->on_stopped(info.si_code == CLD_CONTINUED ? 0 : info.si_status);
+      }
+      continue;
+    }
+    if (info.si_code == CLD_TRAPPED || !leader) continue;
+    status.ready = true;
+    if (info.si_code == CLD_EXITED)
+      status.code = info.si_status;
+    else
+      status.signal = info.si_status, status.core_dumped = info.si_code == CLD_DUMPED;
+    exit_ = status;
+    leader_exited_ = true;
+    if (!started_) continue;
+    if (state_ == GuardState::Running) state_ = GuardState::LeaderExited;
+    listener_->on_exited(exit_);
+  }
+}
+
+void Guard::on_child() {
+  reap();
+  settle();
+}
+
+void Guard::settle() {
+  if (done() || !started_) return;
+  if (leader_exited_ && nobody_left_) return finish(true);
+  // Under SIGKILL the next round comes at once when somebody died, else by its pause.
+  if (ladder_.state() == LadderState::Killing) round_deadline_ = now_ns();
+}
+
+void Guard::begin(Cause cause, bool kill, uint64_t grace_cap_ns) {
+  if (done()) return;
+  if (!started_) {
+    early_cause_ = cause;
+    early_kill_ |= kill;
+    if (kill) signal_process(leader_.pidfd(), leader_.pid(), SIGKILL);  // stuck before exec; not reaped yet
+    return;
+  }
+  if (grace_cap_ns != 0) {
+    uint64_t cap = now_ns() + grace_cap_ns;
+    ladder_.cap_graces(cap);
+    if (ladder_.state() == LadderState::Grace && ladder_deadline_ > cap) ladder_deadline_ = cap;
+  }
+  if (state_ != GuardState::Draining) {
+    state_ = GuardState::Draining;
+    report_.cause = cause;
+    teardown_start_ = now_ns();
+    timeout_deadline_ = kNever;
+    listener_->on_draining(cause);
+  }
+  act(ladder_.on(kill ? LadderEvent::Kill : LadderEvent::Begin));
+}
+
+void Guard::act(LadderAction action) {
+  if (action == LadderAction::Signal) return send_step();
+  if (action == LadderAction::NameSurvivors) return name_survivors();
+}
+
+void Guard::send_step() {
+  uint64_t now = now_ns();
+  int sig = ladder_.signal();
+  ladder_deadline_ = ladder_.deadline(now);
+  if (sig == SIGKILL) {
+    report_.steps.push({sig, Target::Group, 0, now - teardown_start_});
+    setpriority(PRIO_PROCESS, 0, -20);  // where permitted: a fork bomb must not starve us
+    round_deadline_ = now;
+    return tell_refused(sig);
+  }
+  TreeSignal sent = tree_.signal(sig, terminating(sig));
+  report_.steps.push({sig, Target::Group, sent.reached > 0 ? 0 : sent.err, now - teardown_start_});
+  tell_refused(sig);
+}
+
+// A group signal succeeds when one member was reached: who answered EPERM is found one by one.
+void Guard::tell_refused(int sig) {
+  if (!killer_) return;
+  Vec<ProcStat> members;
+  tree_.descendants(&members);
+  for (const ProcStat& member : members) {
+    Fd pidfd(sys_pidfd_open(member.pid));
+    if (signal_process(pidfd.get(), member.pid, 0) == -EPERM) listener_->on_refused(member.pid, sig);
+  }
+  listener_->on_refused(0, sig);
+}
+
+int Guard::signal(int sig) {
+  TreeSignal sent = tree_.signal(sig, false);
+  return sent.reached > 0 ? 0 : sent.err != 0 ? -sent.err : -ESRCH;
+}
+
+uint64_t Guard::deadline() const {
+  uint64_t first = ladder_deadline_;
+  if (timeout_deadline_ < first) first = timeout_deadline_;
+  if (round_deadline_ < first) first = round_deadline_;
+  return done() ? kNever : first;
+}
+
+void Guard::on_deadline(uint64_t now) {
+  if (done()) return;
+  if (timeout_deadline_ <= now) {
+    timeout_deadline_ = kNever;
+    begin(Cause::Timeout, false, 0);
+  }
+  if (ladder_deadline_ <= now) {
+    ladder_deadline_ = kNever;
+    act(ladder_.on(LadderEvent::Deadline));
+  }
+  if (!done() && round_deadline_ <= now) {
+    tree_.kill_round();
+    round_deadline_ = now_ns() + kRoundPause;
+    reap();
+    if (leader_exited_ && nobody_left_) finish(true);
+  }
+}
+
+void Guard::name_survivors() {
+  reap();
+  if (leader_exited_ && nobody_left_) return finish(true);
+  Vec<ProcStat> members;
+  tree_.descendants(&members);
+  ProcFs& proc = tree_.proc();
+  for (const ProcStat& member : members) {
+    SurvivorRecord record = {};
+    record.stat = member;
+    proc.wchan(member.pid, record.wchan, sizeof record.wchan);
+    record.held_by_tracer = proc.tracer(member.pid) != 0;
+    Fd pidfd(sys_pidfd_open(member.pid));
+    int r = signal_process(pidfd.get(), member.pid, 0);
+    if (r == -ESRCH) continue;
+    record.err = -r;
+    report_.survivors.push(record);
+  }
+  report_.evidence = members.empty() ? Evidence::Unverified : Evidence::Census;
+  finish(false);
+}
+
+void Guard::finish(bool empty) {
+  ladder_.on(LadderEvent::Empty);
+  report_.empty = empty;
+  if (empty) report_.evidence = Evidence::Echild;
+  report_.duration_ns = teardown_start_ == 0 ? 0 : now_ns() - teardown_start_;
+  state_ = empty ? GuardState::Empty : GuardState::Survivors;
+  listener_->on_gone(report_);
+}
+
+}  // namespace procgroup

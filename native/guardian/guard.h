@@ -1,0 +1,91 @@
+// One contained tree: its command, its ladder, its end. A single-threaded machine over signalfd and epoll that never
+// blocks.
+#pragma once
+#include <stdint.h>
+
+#include "core/protocol.h"
+#include "core/reaper.h"
+#include "core/teardown.h"
+#include "leader.h"
+#include "tree.h"
+
+namespace procgroup {
+
+// Ours live from this number on; below are the command's. Lower where RLIMIT_NOFILE is low.
+int own_descriptors();
+
+enum class GuardState : uint8_t { Starting, Running, LeaderExited, Draining, Empty, Survivors };
+
+// Who is told: the supervisor's socket, or the command line's own report.
+class GuardListener {
+ public:
+  virtual void on_started(const Leader& leader) = 0;
+  virtual void on_failed(const Error& error) = 0;
+  virtual void on_exited(const WaitStatus& status) = 0;
+  virtual void on_stopped(int signal) = 0;  // 0: continued
+  virtual void on_draining(Cause cause) = 0;
+  virtual void on_refused(int pid, int signal) = 0;  // for the privileged killer; pid 0 ends the list
+  virtual void on_gone(const Report& report) = 0;
+
+ protected:
+  ~GuardListener() = default;
+};
+
+class Guard {
+ public:
+  explicit Guard(GuardListener* listener) : listener_(listener) {}
+
+  // Becomes the subreaper, in a group of its own. 0 or a negative errno. Every signal must be blocked.
+  int prepare(bool own_group);
+  void start(const Command& command, const Config& config, uint64_t keep_ignored, int tty);
+
+  int signal_fd() const { return signals_.get(); }
+  int verdict_fd() const { return leader_.verdict_fd(); }
+
+  void on_child();    // SIGCHLD
+  void on_verdict();  // verdict_fd() is readable
+  void begin(Cause cause, bool kill, uint64_t grace_cap_ns);
+  int signal(int sig);  // to the whole tree; 0 or a negative errno
+  uint64_t deadline() const;
+  void on_deadline(uint64_t now);
+
+  GuardState state() const { return state_; }
+  bool verdict_settled() const { return started_; }
+  bool done() const { return state_ == GuardState::Empty || state_ == GuardState::Survivors; }
+  const Leader& leader() const { return leader_; }
+  bool leader_exited() const { return leader_exited_; }
+  Tree& tree() { return tree_; }
+  void release() { released_ = true; }
+  bool released() const { return released_; }
+
+ private:
+  void act(LadderAction action);
+  void send_step();
+  void reap();
+  void settle();
+  void finish(bool empty);
+  void name_survivors();
+  void tell_refused(int sig);
+
+  GuardListener* listener_;
+  Tree tree_;
+  Leader leader_;
+  Ladder ladder_;
+  Report report_;
+  Fd signals_;
+  GuardState state_ = GuardState::Starting;
+  bool started_ = false;
+  bool leader_exited_ = false;
+  bool released_ = false;
+  bool killer_ = false;
+  bool nobody_left_ = false;  // ECHILD: the kernel's own word
+  WaitStatus exit_;
+  Cause early_cause_ = Cause::None;  // asked for before the command had started
+  bool early_kill_ = false;
+  uint64_t teardown_start_ = 0;
+  uint64_t ladder_deadline_ = kNever;
+  uint64_t timeout_deadline_ = kNever;
+  uint64_t round_deadline_ = kNever;
+};
+
+}  // namespace procgroup

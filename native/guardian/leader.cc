@@ -1,0 +1,102 @@
+#include "leader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/kernel.h"
+#include "core/spawn.h"
+#include "guard.h"
+
+namespace procgroup {
+namespace {
+
+constexpr uint64_t kVm = 0x100, kPidfd = 0x1000;  // CLONE_ flags
+
+}  // namespace
+
+Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty) {
+  int r = find_program(command.file, path_of(command.envp), command.cwd, &candidates_);
+  if (r < 0) return make_error(-r, Stage::Lookup, "execve");
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return make_error(errno, Stage::Guardian, "pipe2");
+  verdict_.reset(move_high(ends[0], own_descriptors()));
+  Fd child_end(ends[1]);
+  r = allocate_child_stack(&stack_);
+  if (r < 0) return make_error(-r, Stage::Guardian, "mmap");
+
+  sh_argv_.push(const_cast<char*>("/bin/sh"));
+  sh_argv_.push(nullptr);
+  for (int i = 1; i < command.argc; i++) sh_argv_.push(command.argv[i]);
+  sh_argv_.push(nullptr);
+  for (int fd = 0; fd < config.stdio_count; fd++) fds_.push({fd, fd});
+
+  plan_.candidates = candidates_.paths.data();
+  plan_.argv = command.argv;
+  plan_.envp = command.envp;
+  plan_.sh_argv = sh_argv_.data();
+  plan_.cwd = command.cwd;
+  plan_.fds = fds_.data();
+  plan_.fd_count = config.stdio_count;
+  plan_.scratch_from = config.stdio_count;
+  plan_.unshare_from = -1;
+  plan_.close_strays = 0;  // what is open here is CLOEXEC, or was meant for the command
+  plan_.isolation = static_cast<Isolation>(config.isolation);
+  plan_.join_pgid = config.isolation == 0 ? config.inherit_pgid : 0;
+  plan_.tty = tty;
+  plan_.parent_death_signal = SIGKILL;
+  plan_.parent_pid = getpid();
+  plan_.umask = config.umask;
+  plan_.nice = config.nice;
+  plan_.oom_score_adj = config.oom_score_adj;
+  plan_.rlimits = config.rlimits;
+  plan_.rlimit_count = config.rlimit_count;
+  plan_.keep_ignored = keep_ignored;
+  plan_.uid = config.uid;
+  plan_.gid = config.gid;
+  plan_.group_count = config.group_count;
+  plan_.groups = config.groups;
+  plan_.verdict_fd = child_end.get();
+  plan_.pidfd = -1;
+  plan_.stage = Stage::Clone;
+
+  // A child that changes its uid must not share our memory: it would make us undumpable, and could be traced into.
+  bool own_memory = config.uid != -1 || config.gid != -1 || config.group_count != -1;
+  uint64_t flags = own_memory ? 0 : kVm;
+  long pid = clone_child(flags | kPidfd, stack_, &plan_);
+  if (pid == -EINVAL || pid == -EPERM) pid = clone_child(flags, stack_, &plan_);
+  if (pid < 0) return make_error(static_cast<int>(-pid), Stage::Clone, "clone");
+  pid_ = static_cast<pid_t>(pid);
+  pidfd_.reset(move_high(plan_.pidfd >= 0 ? plan_.pidfd : sys_pidfd_open(pid_), own_descriptors()));
+  return {};
+}
+
+bool Leader::read_verdict() {
+  Verdict verdict;
+  for (;;) {
+    ssize_t n = read(verdict_.get(), &verdict, sizeof verdict);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == static_cast<ssize_t>(sizeof verdict)) {
+      placed_ = verdict;
+      if (verdict.error != 0) {
+        Stage stage = static_cast<Stage>(verdict.stage);
+        error_ = make_error(verdict.error, stage, syscall_of(stage), verdict.error_index);
+        if (error_.err == ENOENT && stage == Stage::Exec && plan_.cwd == nullptr &&
+            access(candidates_.paths[0], F_OK) == 0) {
+          error_.index = -2;
+        }
+        return true;
+      }
+      execing_ = true;
+      return false;  // the end of file, or a failure, follows
+    }
+    // End of file before the step to exec: it was killed on its way there.
+    if (!execing_) {
+      error_ = make_error(0, static_cast<Stage>(plan_.stage), "clone");
+      error_.term_signal = SIGKILL;
+    }
+    return true;
+  }
+}
+
+}  // namespace procgroup

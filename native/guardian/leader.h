@@ -1,0 +1,52 @@
+// Starting the command: a clone that does not suspend us, so that orders, deadlines and the supervisor's end are heard
+// while the command is still before exec.
+#pragma once
+#include <sys/types.h>
+
+#include "core/child.h"
+#include "core/fd.h"
+#include "core/lookup.h"
+#include "core/plan.h"
+#include "core/protocol.h"
+
+namespace procgroup {
+
+struct Command {
+  const char* file;
+  const char* cwd;  // or null
+  char** argv;
+  int argc;
+  char** envp;
+};
+
+class Leader {
+ public:
+  // Prepares and clones. 0, or an error before anything was started. Every signal must be blocked.
+  Error start(const Command& command, const Config& config, uint64_t keep_ignored, int tty);
+
+  // Call when verdict_fd() is readable. True once it is settled: error() then tells, pid() and placement are final.
+  bool read_verdict();
+
+  int verdict_fd() const { return verdict_.get(); }
+  pid_t pid() const { return pid_; }
+  pid_t pgid() const { return placed_.pgid; }
+  pid_t sid() const { return placed_.sid; }
+  const Error& error() const { return error_; }
+  int pidfd() const { return pidfd_.get(); }
+  void close_pidfd() { pidfd_.reset(); }
+
+ private:
+  ChildPlan plan_ = {};  // the child reads it until exec
+  Candidates candidates_;
+  Vec<FdMap> fds_;
+  Vec<char*> sh_argv_;
+  ChildStack stack_ = {};
+  Fd verdict_;
+  Fd pidfd_;
+  pid_t pid_ = 0;
+  Verdict placed_ = {};
+  Error error_;
+  bool execing_ = false;
+};
+
+}  // namespace procgroup

@@ -1,0 +1,172 @@
+#include "tree.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/group.h"
+#include "core/kernel.h"
+
+namespace procgroup {
+namespace {
+
+constexpr int kFreezeLooks = 50;                // at most: a chain that forks while it is frozen is seen by a later one
+constexpr uint64_t kFreezeBound = 100'000'000;  // 100 ms a round
+constexpr long kFreezePause = 200'000;          // 0.2 ms
+
+bool contains(const Vec<ProcStat>& list, const ProcStat& wanted) {
+  for (const ProcStat& entry : list) {
+    if (entry.pid == wanted.pid && entry.start_time == wanted.start_time) return true;
+  }
+  return false;
+}
+
+bool stopped(char state) { return state == 'T' || state == 't' || state == 'Z' || state == 'X' || state == 'D'; }
+
+}  // namespace
+
+bool Tree::open(int high_fd, int spared_pgid) {
+  self_ = getpid();
+  spared_ = spared_pgid;
+  bool usable = proc_.open(high_fd);
+  Vec<int> own;
+  by_children_ = usable && proc_.children(self_, &own);
+  group_flag_ = probe_kernel(0).available & kFeaturePidfdGroup;
+  return usable;
+}
+
+void Tree::descendants(Vec<ProcStat>* out) {
+  out->clear();
+  if (by_children_) {
+    Vec<int> queue;
+    proc_.children(self_, &queue);
+    for (size_t at = 0; at < queue.size(); at++) {
+      ProcStat stat;
+      if (!proc_.stat(queue[at], &stat)) continue;
+      proc_.children(queue[at], &queue);  // also of a dead one: its threads' children may not have moved to us yet
+      if (stat.alive()) out->push(stat);
+    }
+    return;
+  }
+  // Every process with its parent; then outwards from us until nobody is added.
+  Vec<ProcStat> all;
+  proc_.scan([&](const ProcStat& process) { all.push(process); });
+  Vec<int> known;
+  known.push(self_);
+  for (size_t at = 0; at < known.size(); at++) {
+    for (size_t i = 0; i < all.size();) {
+      if (all[i].ppid != known[at]) {
+        i++;
+        continue;
+      }
+      known.push(all[i].pid);
+      if (all[i].alive()) out->push(all[i]);
+      all.remove_swap(i);
+    }
+  }
+}
+
+// Through a pidfd, with a second look after it was opened: the number may have gone to a stranger since the first.
+void Tree::signal_one(const ProcStat& process, int sig, TreeSignal* result) {
+  Fd pidfd(sys_pidfd_open(process.pid));
+  ProcStat again;
+  if (!proc_.stat(process.pid, &again) || again.start_time != process.start_time) return;
+  int r = signal_process(pidfd.get(), process.pid, sig);
+  if (r == 0)
+    result->reached++;
+  else if (r != -ESRCH)
+    result->err = -r;
+}
+
+// The whole group at once, by a pidfd that pins its number: the one we hold, or that of its living leader. False:
+// nothing pins it, and its members are signalled one by one. Before Linux 6.9 the number itself, while a member is seen
+// in it.
+bool Tree::signal_group(int pgid, int sig, TreeSignal* result) {
+  if (pgid == spared_ || guard_pgid(pgid) != Refusal::None) return false;
+  Fd own;
+  int pidfd = -1;
+  if (group_flag_) {
+    ProcStat leader;
+    if (pgid == pinned_ && pinned_fd_ >= 0) {
+      pidfd = pinned_fd_;
+    } else {
+      own.reset(sys_pidfd_open(pgid));
+      if (!own.valid() || !proc_.stat(pgid, &leader) || leader.pgid != pgid) return false;
+      pidfd = own.get();
+    }
+  }
+  int r = pidfd >= 0 ? sys_pidfd_send_signal(pidfd, sig, kPidfdSignalProcessGroup) : killpg_guarded(pgid, sig);
+  if (r == 0)
+    result->reached++;
+  else if (r != -ESRCH)
+    result->err = -r;
+  return true;
+}
+
+void Tree::signal_all(const Vec<ProcStat>& members, int sig, TreeSignal* result) {
+  Vec<int> done;
+  auto contains_pgid = [&](int pgid) {
+    for (int known : done) {
+      if (known == pgid) return true;
+    }
+    return false;
+  };
+  for (const ProcStat& member : members) {
+    if (member.pgid != pinned_ || contains_pgid(pinned_)) continue;
+    if (signal_group(pinned_, sig, result)) done.push(pinned_);
+  }
+  for (const ProcStat& member : members) {
+    if (contains_pgid(member.pgid)) continue;
+    if (signal_group(member.pgid, sig, result))
+      done.push(member.pgid);
+    else
+      signal_one(member, sig, result);
+  }
+}
+
+TreeSignal Tree::signal(int sig, bool then_continue) {
+  TreeSignal result, unused;
+  Vec<ProcStat> members;
+  descendants(&members);
+  signal_all(members, sig, &result);
+  if (then_continue) signal_all(members, SIGCONT, &unused);
+  return result;
+}
+
+// SIGSTOP to whoever is not stopped yet, until two looks in a row show the same processes, all of them stopped. D
+// counts: a vfork parent under SIGSTOP shows it.
+void Tree::freeze() {
+  Vec<ProcStat> before, now;
+  uint64_t bound = now_ns() + kFreezeBound;
+  for (int look = 0; look < kFreezeLooks && now_ns() < bound; look++) {
+    descendants(&now);
+    bool changed = now.size() != before.size(), running = false;
+    for (const ProcStat& member : now) {
+      if (!contains(before, member)) changed = true;
+      if (stopped(member.state)) continue;
+      running = true;
+      TreeSignal unused;
+      signal_one(member, SIGSTOP, &unused);
+    }
+    if (!changed && !running) return;
+    before.swap(now);
+    struct timespec pause = {0, kFreezePause};
+    nanosleep(&pause, nullptr);
+  }
+}
+
+void Tree::kill_round() {
+  TreeSignal unused;
+  Vec<int> own;
+  if (proc_.children(self_, &own)) {
+    for (int pid : own) signal_process(-1, pid, SIGKILL);  // our unreaped children: their numbers are theirs
+  }
+  freeze();
+  Vec<ProcStat> members;
+  descendants(&members);
+  signal_all(members, SIGKILL, &unused);
+  for (const ProcStat& member : members) signal_one(member, SIGKILL, &unused);
+}
+
+}  // namespace procgroup
