@@ -2,6 +2,7 @@
 // Usage: node scripts/build-native.mjs [asan | tsan]
 import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildGuardian } from './build-guardian.mjs';
 import { headersPrefix, programs, root, run } from './support.mjs';
 
 // gyp builds into `build` beside its binding.gyp, so each variant has a directory that sees the sources through links.
@@ -42,6 +43,7 @@ export function buildNative(variant) {
   const status = run(process.execPath, [programs.nodeGyp, ...args], { env });
   // As old as the start, so that a source edited during the build counts as newer.
   if (status === 0) utimesSync(addon, started, started);
+  if (status === 0 && variant !== 'tsan') return buildGuardian(variant);
   return status;
 }
 

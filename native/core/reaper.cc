@@ -24,9 +24,10 @@ int timeout_ms(uint64_t deadline) {
 
 }  // namespace
 
-int Reaper::open(int high_fd) {
+int Reaper::open(int high_fd, bool wakeable) {
   epoll_.reset(move_high(epoll_create1(EPOLL_CLOEXEC), high_fd));
   if (!epoll_.valid()) return -errno;
+  if (!wakeable) return 0;
   wake_.reset(move_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), high_fd));
   if (!wake_.valid()) {
     int err = errno;

@@ -25,7 +25,8 @@ class Reaper {
   static constexpr int kBatch = 256;
 
   // 0 or a negative errno. Descriptors are placed at or above `high_fd`.
-  int open(int high_fd);
+  // Without `wakeable` there is no wake(): the loop's own thread is the only one.
+  int open(int high_fd, bool wakeable = true);
   bool is_open() const { return epoll_.valid(); }
 
   int add(int fd, Token token);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -198,7 +199,8 @@ int allocate_child_stack(ChildStack* stack) {
 
 int move_high(int fd, int high_fd) {
   if (fd < 0 || high_fd < 0 || fd >= high_fd) return fd;
-  int moved = fcntl(fd, F_DUPFD_CLOEXEC, high_fd);
+  // The raw call: musl's fcntl sets the flag a second time.
+  int moved = static_cast<int>(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_fd));
   if (moved < 0) return fd;
   close(fd);
   return moved;

@@ -24,35 +24,38 @@ bool terminating(int sig) {
 
 }  // namespace
 
-int own_descriptors() {
-  static int line = 0;
-  struct rlimit limit;
-  if (line == 0)
-    line = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1024 ? static_cast<int>(limit.rlim_cur / 2) : 512;
-  return line;
-}
-
-int Guard::prepare(bool own_group) {
+int Guard::prepare(bool own_group, int high_fd) {
+  high_fd_ = high_fd;
   // In the supervisor's session but not in its group: a kill -9 of that group must not take the guardian with it.
   if (own_group && setpgid(0, 0) != 0) return -errno;
   if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return -errno;
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, nullptr);
-  signals_.reset(move_high(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), own_descriptors()));
+  signals_.reset(move_high(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), high_fd));
   return signals_.valid() ? 0 : -errno;
 }
 
 void Guard::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty) {
-  tree_.open(own_descriptors(), config.isolation == 0 ? config.inherit_pgid : 0);
+  spared_ = config.isolation == 0 ? config.inherit_pgid : 0;
   ladder_.configure(config.steps, static_cast<size_t>(config.step_count), config.kill_wait_ns);
   killer_ = config.killer != 0;
-  Error error = leader_.start(command, config, keep_ignored, tty);
+  Error error = leader_.start(command, config, keep_ignored, tty, high_fd_);
   if (error.failed()) {
     state_ = GuardState::Empty;
     return listener_->on_failed(error);
   }
   if (config.timeout_ns != 0) timeout_deadline_ = now_ns() + config.timeout_ns;
+}
+
+// Opened at first use: most commands end without anybody looking at their tree.
+Tree& Guard::tree() {
+  if (!tree_open_) {
+    tree_open_ = true;
+    tree_.open(high_fd_, spared_);
+    tree_.pin(leader_.pgid() == leader_.pid() ? leader_.pgid() : 0, leader_.pidfd());
+  }
+  return tree_;
 }
 
 void Guard::on_verdict() {
@@ -65,7 +68,6 @@ void Guard::on_verdict() {
     return listener_->on_failed(leader_.error());
   }
   if (state_ == GuardState::Starting) state_ = GuardState::Running;
-  tree_.pin(leader_.pgid() == leader_.pid() ? leader_.pgid() : 0, leader_.pidfd());
   listener_->on_started(leader_);
   if (leader_exited_) {  // its end was seen before its start
     state_ = GuardState::LeaderExited;
@@ -158,7 +160,7 @@ void Guard::send_step() {
     round_deadline_ = now;
     return tell_refused(sig);
   }
-  TreeSignal sent = tree_.signal(sig, terminating(sig));
+  TreeSignal sent = tree().signal(sig, terminating(sig));
   report_.steps.push({sig, Target::Group, sent.reached > 0 ? 0 : sent.err, now - teardown_start_});
   tell_refused(sig);
 }
@@ -167,7 +169,7 @@ void Guard::send_step() {
 void Guard::tell_refused(int sig) {
   if (!killer_) return;
   Vec<ProcStat> members;
-  tree_.descendants(&members);
+  tree().descendants(&members);
   for (const ProcStat& member : members) {
     Fd pidfd(sys_pidfd_open(member.pid));
     if (signal_process(pidfd.get(), member.pid, 0) == -EPERM) listener_->on_refused(member.pid, sig);
@@ -176,7 +178,7 @@ void Guard::tell_refused(int sig) {
 }
 
 int Guard::signal(int sig) {
-  TreeSignal sent = tree_.signal(sig, false);
+  TreeSignal sent = tree().signal(sig, false);
   return sent.reached > 0 ? 0 : sent.err != 0 ? -sent.err : -ESRCH;
 }
 
@@ -198,7 +200,7 @@ void Guard::on_deadline(uint64_t now) {
     act(ladder_.on(LadderEvent::Deadline));
   }
   if (!done() && round_deadline_ <= now) {
-    tree_.kill_round();
+    tree().kill_round();
     round_deadline_ = now_ns() + kRoundPause;
     reap();
     if (leader_exited_ && nobody_left_) finish(true);
@@ -209,8 +211,8 @@ void Guard::name_survivors() {
   reap();
   if (leader_exited_ && nobody_left_) return finish(true);
   Vec<ProcStat> members;
-  tree_.descendants(&members);
-  ProcFs& proc = tree_.proc();
+  tree().descendants(&members);
+  ProcFs& proc = tree().proc();
   for (const ProcStat& member : members) {
     SurvivorRecord record = {};
     record.stat = member;

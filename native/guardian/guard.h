@@ -11,9 +11,6 @@
 
 namespace procgroup {
 
-// Ours live from this number on; below are the command's. Lower where RLIMIT_NOFILE is low.
-int own_descriptors();
-
 enum class GuardState : uint8_t { Starting, Running, LeaderExited, Draining, Empty, Survivors };
 
 // Who is told: the supervisor's socket, or the command line's own report.
@@ -35,8 +32,9 @@ class Guard {
  public:
   explicit Guard(GuardListener* listener) : listener_(listener) {}
 
-  // Becomes the subreaper, in a group of its own. 0 or a negative errno. Every signal must be blocked.
-  int prepare(bool own_group);
+  // Becomes the subreaper, in a group of its own. Our descriptors are placed at or above `high_fd` (-1: where they come).
+  // 0 or a negative errno. Every signal must be blocked.
+  int prepare(bool own_group, int high_fd);
   void start(const Command& command, const Config& config, uint64_t keep_ignored, int tty);
 
   int signal_fd() const { return signals_.get(); }
@@ -54,7 +52,7 @@ class Guard {
   bool done() const { return state_ == GuardState::Empty || state_ == GuardState::Survivors; }
   const Leader& leader() const { return leader_; }
   bool leader_exited() const { return leader_exited_; }
-  Tree& tree() { return tree_; }
+  Tree& tree();
   void release() { released_ = true; }
   bool released() const { return released_; }
 
@@ -78,6 +76,9 @@ class Guard {
   bool leader_exited_ = false;
   bool released_ = false;
   bool killer_ = false;
+  bool tree_open_ = false;
+  int high_fd_ = -1;
+  int spared_ = 0;
   bool nobody_left_ = false;  // ECHILD: the kernel's own word
   WaitStatus exit_;
   Cause early_cause_ = Cause::None;  // asked for before the command had started

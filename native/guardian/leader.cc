@@ -6,7 +6,6 @@
 
 #include "core/kernel.h"
 #include "core/spawn.h"
-#include "guard.h"
 
 namespace procgroup {
 namespace {
@@ -15,12 +14,13 @@ constexpr uint64_t kVm = 0x100, kPidfd = 0x1000;  // CLONE_ flags
 
 }  // namespace
 
-Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty) {
+Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty,
+                    int high_fd) {
   int r = find_program(command.file, path_of(command.envp), command.cwd, &candidates_);
   if (r < 0) return make_error(-r, Stage::Lookup, "execve");
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return make_error(errno, Stage::Guardian, "pipe2");
-  verdict_.reset(move_high(ends[0], own_descriptors()));
+  verdict_.reset(move_high(ends[0], high_fd));
   Fd child_end(ends[1]);
   r = allocate_child_stack(&stack_);
   if (r < 0) return make_error(-r, Stage::Guardian, "mmap");
@@ -67,7 +67,7 @@ Error Leader::start(const Command& command, const Config& config, uint64_t keep_
   if (pid == -EINVAL || pid == -EPERM) pid = clone_child(flags, stack_, &plan_);
   if (pid < 0) return make_error(static_cast<int>(-pid), Stage::Clone, "clone");
   pid_ = static_cast<pid_t>(pid);
-  pidfd_.reset(move_high(plan_.pidfd >= 0 ? plan_.pidfd : sys_pidfd_open(pid_), own_descriptors()));
+  pidfd_.reset(move_high(plan_.pidfd >= 0 ? plan_.pidfd : sys_pidfd_open(pid_), high_fd));
   return {};
 }
 

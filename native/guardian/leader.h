@@ -22,7 +22,7 @@ struct Command {
 class Leader {
  public:
   // Prepares and clones. 0, or an error before anything was started. Every signal must be blocked.
-  Error start(const Command& command, const Config& config, uint64_t keep_ignored, int tty);
+  Error start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd);
 
   // Call when verdict_fd() is readable. True once it is settled: error() then tells, pid() and placement are final.
   bool read_verdict();

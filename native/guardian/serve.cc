@@ -19,6 +19,7 @@
 namespace procgroup {
 namespace {
 
+constexpr int kOwnDescriptors = 512;  // ours live from here where strays are inherited
 constexpr size_t kMostNews = 4096;  // kept while a stopped supervisor does not read
 
 enum Source : uint8_t { kSignals = 1, kSocket, kSupervisor, kVerdict };
@@ -31,7 +32,7 @@ class Service : public GuardListener {
  private:
   bool read_config(Config* config);
   bool supervisor_dead();
-  void drop_command_descriptors();
+  void drop_command_descriptors(const Config& config);
   void on_signals();
   void on_socket();
   void on_order(const OrderMessage& order);
@@ -68,11 +69,8 @@ bool Service::supervisor_dead() {
   return (polled[0].revents & (POLLIN | POLLERR)) || (polled[1].revents & POLLHUP);
 }
 
-// Queued on the socket before we were cloned; waits for it all the same, and for the supervisor's end.
+// Queued on the socket before we were cloned.
 bool Service::read_config(Config* config) {
-  struct pollfd polled[2] = {{supervisor_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}};
-  while (poll(polled, 2, -1) < 0 && errno == EINTR) {
-  }
   OrderMessage order;
   ssize_t n = recv(socket_.get(), &order, sizeof order, MSG_DONTWAIT | MSG_TRUNC);
   if (n < 0 || !valid(order, n) || order.type != Order::Config) {
@@ -88,8 +86,8 @@ bool Service::read_config(Config* config) {
 }
 
 // Copies of the command's descriptors would keep its pipes open after its end.
-void Service::drop_command_descriptors() {
-  sys_close_range(0, own_descriptors() - 1);
+void Service::drop_command_descriptors(const Config& config) {
+  sys_close_range(0, (config.close_strays ? config.stdio_count : kOwnDescriptors) - 1);
   if (open("/dev/null", O_RDWR) == 0) {
     dup2(0, 1);
     dup2(0, 2);
@@ -98,15 +96,22 @@ void Service::drop_command_descriptors() {
 }
 
 int Service::run(const Command& command) {
-  int r = guard_.prepare(true);
+  // Config first: where strays are inherited their numbers may lie among ours, which then move out of the way.
   Config config;
+  if (!read_config(&config)) return 1;
+  int high_fd = -1;
+  if (!config.close_strays) {
+    high_fd = kOwnDescriptors;
+    socket_.reset(move_high(socket_.release(), high_fd));
+    if (supervisor_.valid()) supervisor_.reset(move_high(supervisor_.release(), high_fd));
+  }
+  int r = guard_.prepare(true, high_fd);
   if (r < 0) {
     on_failed(make_error(-r, Stage::Guardian, "setpgid"));
     return 1;
   }
-  if (!read_config(&config)) return 1;
   if (supervisor_dead()) return 0;
-  r = loop_.open(own_descriptors());
+  r = loop_.open(high_fd, false);
   if (r == 0) r = loop_.add(guard_.signal_fd(), {kSignals, 0, 0});
   if (r == 0) r = loop_.add(socket_.get(), {kSocket, 0, 0});
   if (r == 0 && supervisor_.valid()) r = loop_.add(supervisor_.get(), {kSupervisor, 0, 0});
@@ -118,7 +123,7 @@ int Service::run(const Command& command) {
   guard_.start(command, config, 0, tty);
   if (tty >= 0) close(tty);
   if (!finished_) loop_.add(guard_.verdict_fd(), {kVerdict, 0, 0});
-  drop_command_descriptors();
+  drop_command_descriptors(config);
   if (supervisor_dead()) supervisor_ended();
 
   struct epoll_event events[Reaper::kBatch];
@@ -303,16 +308,18 @@ void Service::on_gone(const Report& report) {
 }  // namespace
 
 int serve(int socket, int supervisor, const Command& command) {
-  // Out of the way of the command's descriptors, and CLOEXEC: the command must not hold them.
-  int s = fcntl(socket, F_DUPFD_CLOEXEC, own_descriptors());
-  int p = fcntl(supervisor, F_DUPFD_CLOEXEC, own_descriptors());
-  if (s < 0 || p < 0) return 1;
+  // CLOEXEC: the command must not hold them.
+  fcntl(socket, F_SETFD, FD_CLOEXEC);
+  fcntl(supervisor, F_SETFD, FD_CLOEXEC);
   // Without pidfds a plain descriptor stands there, which would read as a supervisor that is dead.
-  if (sys_pidfd_send_signal(p, 0, 0) == -EBADF || sys_pidfd_send_signal(p, 0, 0) == -ENOSYS) close(p), p = -1;
-  close(socket);
-  close(supervisor);
-  Service service(s, p);
-  return service.run(command);
+  int probe = sys_pidfd_send_signal(supervisor, 0, 0);
+  if (probe == -EBADF || probe == -ENOSYS) {
+    close(supervisor);
+    supervisor = -1;
+  }
+  Service service(socket, supervisor);
+  int code = service.run(command);
+  _exit(code);  // nothing is left to destroy that the kernel does not
 }
 
 }  // namespace procgroup

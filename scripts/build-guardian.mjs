@@ -1,0 +1,42 @@
+// Builds the guardian, a static executable without a C++ runtime: by musl-gcc where it is there, else by the system's C++
+// compiler and its static libc (larger, slower to exec). Usage: node scripts/build-guardian.mjs [asan]
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { root, run } from './support.mjs';
+
+/** Of the engine, what the guardian links: not the supervisor's side. */
+const CORE = ['spawn', 'lookup', 'kernel', 'group', 'reaper', 'procfs', 'teardown'];
+
+export const guardianPath = (variant = 'plain') =>
+  join(root, variant === 'plain' ? 'build' : `build-${variant}`, 'Release', 'procgroup-guardian');
+
+const has = (program) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
+
+/** The exit status of the compiler. */
+export function buildGuardian(variant = 'plain') {
+  const out = guardianPath(variant);
+  mkdirSync(join(out, '..'), { recursive: true });
+  const own = readdirSync(join(root, 'native/guardian')).filter((name) => name.endsWith('.cc'));
+  const sources = [...own.map((name) => `native/guardian/${name}`), ...CORE.map((name) => `native/core/${name}.cc`)];
+  const language = ['-x', 'c++', '-std=c++20', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics'];
+  const common = ['-D_GNU_SOURCE', '-Inative', '-Wall', '-Wextra'];
+  // The half between clone and exec: no instrumentation, no hidden calls.
+  const bare = ['-O2', '-fno-stack-protector', '-fno-sanitize=all', '-fno-builtin', '-fno-tree-loop-distribute-patterns'];
+  const sanitized = variant === 'asan';
+  const musl = !sanitized && has('musl-gcc');
+  const compiler = musl ? 'musl-gcc' : (process.env.CC ?? 'gcc');
+  const kind = sanitized
+    ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
+    : ['-Os', '-static', '-s', '-fno-asynchronous-unwind-tables', '-ffunction-sections', '-Wl,--gc-sections'];
+  const child = `${out}-child.o`;
+  let status = run(compiler, [...language, ...common, ...bare, '-c', 'native/core/child.cc', '-o', child], { cwd: root });
+  if (status !== 0) return status;
+  // Linked beside its place and moved there: a running guardian keeps its file.
+  const inputs = [...sources, '-x', 'none', child];
+  status = run(compiler, [...language, ...common, ...kind, ...inputs, '-o', `${out}.new`], { cwd: root });
+  if (status === 0) renameSync(`${out}.new`, out);
+  return status;
+}
+
+if (import.meta.filename === process.argv[1]) process.exitCode = buildGuardian(process.argv[2]);
