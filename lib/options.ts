@@ -191,7 +191,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
 
   const lifetime = oneOf('options.lifetime', options.lifetime, ['bound', 'releasable'] as const, 'bound');
   const parentDeathSignal =
-    options.parentDeathSignal ?? (containment === 'group' && lifetime === 'bound' ? 'SIGKILL' : 'none');
+    options.parentDeathSignal ?? (containment !== 'leader' && lifetime === 'bound' ? 'SIGKILL' : 'none');
   if (lifetime === 'releasable' && parentDeathSignal !== 'none') {
     throw invalidValue('options.parentDeathSignal', "cannot be armed with lifetime 'releasable'", parentDeathSignal);
   }

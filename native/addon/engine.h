@@ -45,6 +45,8 @@ struct Job {
   std::unique_ptr<Config> tree;
   std::string guardian_path, guard_word, mark;
   Fd socket;  // our end, from prepare_tree on
+  Fd tty;
+  pid_t tty_owner = 0;
 
   bool cancelled = false;     // guarded by the engine's lock
   ChildPlan* plan = nullptr;  // while a clone is under way; guarded by the engine's lock

@@ -50,6 +50,7 @@ void make_tree(Job* job, const Identity& identity, Napi::Value guardian) {
   config.inherit_pgid = getpgrp();
   config.foreground = request.foreground;
   config.close_strays = request.close_strays;
+  config.parent_death_signal = request.parent_death_signal;
   config.stdio_count = static_cast<int32_t>(request.stdio.size());
   config.umask = request.umask, config.nice = request.nice, config.oom_score_adj = request.oom_score_adj;
   config.uid = identity.uid, config.gid = identity.gid, config.group_count = identity.group_count;

@@ -1,5 +1,6 @@
 // Containment `tree`: starting a guardian, and what its news mean to an Environment.
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +23,14 @@ Error Engine::prepare_tree(Job* job) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return make_error(errno, Stage::Guardian, "socketpair");
+  }
+  if (job->tree->foreground) {  // kept for the end of a guardian that could not give the terminal back itself
+    job->tty.reset(move_high(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), high_fd_));
+    if (!job->tty.valid()) {
+      close(ends[0]), close(ends[1]);
+      return make_error(errno, Stage::Foreground, "open");
+    }
+    job->tty_owner = tcgetpgrp(job->tty.get());
   }
   job->socket.reset(move_high(ends[0], high_fd_));
   job->owned_fds.push_back(ends[1]);
@@ -54,8 +63,8 @@ void Engine::tree_spawned(Job* job, SpawnResult* result, Error* error) {
   group->ticket = job->ticket;
   group->held = job->held;
   snprintf(group->mark, sizeof group->mark, "%s", job->mark.c_str());
-  group->tty = std::move(result->tty);
-  group->tty_owner = result->tty_owner;
+  group->tty = std::move(job->tty);
+  group->tty_owner = job->tty_owner;
   if (job->killer) killers_.emplace_back(group->id(), job->killer);
   std::vector<int> ends(result->parent_ends.begin(), result->parent_ends.end());
   starting_.emplace_back(group->id(), std::move(ends));

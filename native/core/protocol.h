@@ -42,7 +42,8 @@ struct Config {
   int32_t inherit_pgid;  // `inherit`: the group that the leader joins
   int32_t foreground;
   int32_t close_strays;
-  int32_t stdio_count;  // the command's descriptors are 0 .. stdio_count - 1
+  int32_t parent_death_signal;  // what the command gets when the guardian dies; 0: nothing
+  int32_t stdio_count;          // the command's descriptors are 0 .. stdio_count - 1
   int32_t umask, nice, oom_score_adj;
   int32_t uid, gid;     // -1: leave
   int32_t group_count;  // -1: leave

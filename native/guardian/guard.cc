@@ -16,6 +16,7 @@
 namespace procgroup {
 namespace {
 
+constexpr int kBusyRetries = 6;              // 1, 2, 4 ... 32 ms apart
 constexpr uint64_t kRoundPause = 2'000'000;  // 2 ms between rounds of killing where no death wakes us
 
 bool terminating(int sig) {
@@ -59,14 +60,21 @@ Tree& Guard::tree() {
 }
 
 void Guard::on_verdict() {
-  if (started_ || !leader_.read_verdict()) return;
-  started_ = true;
+  if (started_ || again_deadline_ != kNever || !leader_.read_verdict()) return;
   if (leader_.error().failed()) {
     WaitStatus status;
     sys_waitid_exit_blocking(leader_.pid(), &status);
+    leader_exited_ = false;
+    // Somebody still writes the program, or a clone elsewhere holds a copy of the writer's descriptor until its exec.
+    if (leader_.error().err == ETXTBSY && busy_ < kBusyRetries && early_cause_ == Cause::None) {
+      again_deadline_ = now_ns() + (kRoundPause / 2 << busy_++);
+      return;
+    }
+    started_ = true;
     state_ = GuardState::Empty;
     return listener_->on_failed(leader_.error());
   }
+  started_ = true;
   if (state_ == GuardState::Starting) state_ = GuardState::Running;
   listener_->on_started(leader_);
   if (leader_exited_) {  // its end was seen before its start
@@ -186,11 +194,21 @@ uint64_t Guard::deadline() const {
   uint64_t first = ladder_deadline_;
   if (timeout_deadline_ < first) first = timeout_deadline_;
   if (round_deadline_ < first) first = round_deadline_;
+  if (again_deadline_ < first) first = again_deadline_;
   return done() ? kNever : first;
 }
 
 void Guard::on_deadline(uint64_t now) {
   if (done()) return;
+  if (again_deadline_ <= now) {
+    again_deadline_ = kNever;
+    Error error = leader_.start_again();
+    if (error.failed()) {
+      started_ = true;
+      state_ = GuardState::Empty;
+      return listener_->on_failed(error);
+    }
+  }
   if (timeout_deadline_ <= now) {
     timeout_deadline_ = kNever;
     begin(Cause::Timeout, false, 0);

@@ -32,12 +32,13 @@ class Guard {
  public:
   explicit Guard(GuardListener* listener) : listener_(listener) {}
 
-  // Becomes the subreaper, in a group of its own. Our descriptors are placed at or above `high_fd` (-1: where they come).
-  // 0 or a negative errno. Every signal must be blocked.
+  // Becomes the subreaper, in a group of its own. Our descriptors are placed at or above `high_fd` (-1: where they
+  // come). 0 or a negative errno. Every signal must be blocked.
   int prepare(bool own_group, int high_fd);
   void start(const Command& command, const Config& config, uint64_t keep_ignored, int tty);
 
   int signal_fd() const { return signals_.get(); }
+  // Changes when the command is started again: -1 while none is awaited.
   int verdict_fd() const { return leader_.verdict_fd(); }
 
   void on_child();    // SIGCHLD
@@ -49,6 +50,7 @@ class Guard {
 
   GuardState state() const { return state_; }
   bool verdict_settled() const { return started_; }
+  bool starting_again() const { return again_deadline_ != kNever; }
   bool done() const { return state_ == GuardState::Empty || state_ == GuardState::Survivors; }
   const Leader& leader() const { return leader_; }
   bool leader_exited() const { return leader_exited_; }
@@ -87,6 +89,8 @@ class Guard {
   uint64_t ladder_deadline_ = kNever;
   uint64_t timeout_deadline_ = kNever;
   uint64_t round_deadline_ = kNever;
+  uint64_t again_deadline_ = kNever;
+  int busy_ = 0;  // times that the program was busy being written
 };
 
 }  // namespace procgroup

@@ -14,14 +14,10 @@ constexpr uint64_t kVm = 0x100, kPidfd = 0x1000;  // CLONE_ flags
 
 }  // namespace
 
-Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty,
-                    int high_fd) {
+Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd) {
   int r = find_program(command.file, path_of(command.envp), command.cwd, &candidates_);
   if (r < 0) return make_error(-r, Stage::Lookup, "execve");
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return make_error(errno, Stage::Guardian, "pipe2");
-  verdict_.reset(move_high(ends[0], high_fd));
-  Fd child_end(ends[1]);
+  high_fd_ = high_fd;
   r = allocate_child_stack(&stack_);
   if (r < 0) return make_error(-r, Stage::Guardian, "mmap");
 
@@ -44,7 +40,7 @@ Error Leader::start(const Command& command, const Config& config, uint64_t keep_
   plan_.isolation = static_cast<Isolation>(config.isolation);
   plan_.join_pgid = config.isolation == 0 ? config.inherit_pgid : 0;
   plan_.tty = tty;
-  plan_.parent_death_signal = SIGKILL;
+  plan_.parent_death_signal = config.parent_death_signal;
   plan_.parent_pid = getpid();
   plan_.umask = config.umask;
   plan_.nice = config.nice;
@@ -56,18 +52,33 @@ Error Leader::start(const Command& command, const Config& config, uint64_t keep_
   plan_.gid = config.gid;
   plan_.group_count = config.group_count;
   plan_.groups = config.groups;
+  return clone();
+}
+
+Error Leader::start_again() {
+  execing_ = false;
+  error_ = {};
+  plan_.error = 0;
+  return clone();
+}
+
+Error Leader::clone() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return make_error(errno, Stage::Guardian, "pipe2");
+  verdict_.reset(move_high(ends[0], high_fd_));
+  Fd child_end(ends[1]);
   plan_.verdict_fd = child_end.get();
   plan_.pidfd = -1;
   plan_.stage = Stage::Clone;
 
   // A child that changes its uid must not share our memory: it would make us undumpable, and could be traced into.
-  bool own_memory = config.uid != -1 || config.gid != -1 || config.group_count != -1;
+  bool own_memory = plan_.uid != -1 || plan_.gid != -1 || plan_.group_count != -1;
   uint64_t flags = own_memory ? 0 : kVm;
   long pid = clone_child(flags | kPidfd, stack_, &plan_);
   if (pid == -EINVAL || pid == -EPERM) pid = clone_child(flags, stack_, &plan_);
   if (pid < 0) return make_error(static_cast<int>(-pid), Stage::Clone, "clone");
   pid_ = static_cast<pid_t>(pid);
-  pidfd_.reset(move_high(plan_.pidfd >= 0 ? plan_.pidfd : sys_pidfd_open(pid_), high_fd));
+  pidfd_.reset(move_high(plan_.pidfd >= 0 ? plan_.pidfd : sys_pidfd_open(pid_), high_fd_));
   return {};
 }
 

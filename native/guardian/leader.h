@@ -24,6 +24,9 @@ class Leader {
   // Prepares and clones. 0, or an error before anything was started. Every signal must be blocked.
   Error start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd);
 
+  // Once more with the same plan, after ETXTBSY: somebody still had the program open for writing.
+  Error start_again();
+
   // Call when verdict_fd() is readable. True once it is settled: error() then tells, pid() and placement are final.
   bool read_verdict();
 
@@ -36,6 +39,7 @@ class Leader {
   void close_pidfd() { pidfd_.reset(); }
 
  private:
+  Error clone();
   ChildPlan plan_ = {};  // the child reads it until exec
   Candidates candidates_;
   Vec<FdMap> fds_;
@@ -47,6 +51,7 @@ class Leader {
   Verdict placed_ = {};
   Error error_;
   bool execing_ = false;
+  int high_fd_ = -1;
 };
 
 }  // namespace procgroup

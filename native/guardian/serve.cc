@@ -20,7 +20,7 @@ namespace procgroup {
 namespace {
 
 constexpr int kOwnDescriptors = 512;  // ours live from here where strays are inherited
-constexpr size_t kMostNews = 4096;  // kept while a stopped supervisor does not read
+constexpr size_t kMostNews = 4096;    // kept while a stopped supervisor does not read
 
 enum Source : uint8_t { kSignals = 1, kSocket, kSupervisor, kVerdict };
 
@@ -40,6 +40,7 @@ class Service : public GuardListener {
   void send(NewsMessage& news, int fd = -1);
   bool send_now(const NewsMessage& news, int fd);
   void flush();
+  void take_terminal_back();
   NewsMessage news(News type) {
     NewsMessage m = {};
     m.magic = kMagic, m.build = kBuild, m.type = type;
@@ -59,6 +60,8 @@ class Service : public GuardListener {
   Guard guard_;
   Reaper loop_;
   Vec<NewsMessage> unsent_;
+  Fd tty_;
+  pid_t tty_owner_ = 0;
   bool finished_ = false;
   bool alone_ = false;  // the supervisor is dead
 };
@@ -119,11 +122,13 @@ int Service::run(const Command& command) {
     on_failed(make_error(-r, Stage::Guardian, "epoll_ctl"));
     return 1;
   }
-  int tty = config.foreground ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
-  guard_.start(command, config, 0, tty);
-  if (tty >= 0) close(tty);
-  if (!finished_) loop_.add(guard_.verdict_fd(), {kVerdict, 0, 0});
-  drop_command_descriptors(config);
+  if (config.foreground) {
+    tty_.reset(move_high(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), high_fd < 0 ? -1 : high_fd));
+    tty_owner_ = tcgetpgrp(tty_.get());
+  }
+  guard_.start(command, config, 0, tty_.get());
+  int awaited = finished_ ? -1 : guard_.verdict_fd();
+  if (awaited >= 0) loop_.add(awaited, {kVerdict, 0, 0});
   if (supervisor_dead()) supervisor_ended();
 
   struct epoll_event events[Reaper::kBatch];
@@ -143,12 +148,18 @@ int Service::run(const Command& command) {
           supervisor_ended();
           break;
         case kVerdict:
+          loop_.remove(guard_.verdict_fd());
           guard_.on_verdict();
-          if (guard_.verdict_settled()) loop_.remove(guard_.verdict_fd());
+          if (guard_.verdict_settled())
+            drop_command_descriptors(config);
+          else if (!guard_.starting_again())
+            loop_.add(guard_.verdict_fd(), {kVerdict, 0, 0});
           break;
       }
     }
+    bool again = guard_.starting_again();
     guard_.on_deadline(now_ns());
+    if (again && !guard_.starting_again() && !finished_) loop_.add(guard_.verdict_fd(), {kVerdict, 0, 0});
   }
   return 0;
 }
@@ -254,6 +265,7 @@ void Service::on_started(const Leader& leader) {
 }
 
 void Service::on_failed(const Error& error) {
+  take_terminal_back();
   NewsMessage m = news(News::Failed);
   m.err = error.err, m.stage = static_cast<int32_t>(error.stage), m.index = error.index;
   m.term_signal = error.term_signal;
@@ -262,7 +274,15 @@ void Service::on_failed(const Error& error) {
   send(m);
 }
 
+// Only from the command's group: it may have handed the terminal on, or the shell may have taken it.
+void Service::take_terminal_back() {
+  if (!tty_.valid() || tty_owner_ <= 0) return;
+  if (tcgetpgrp(tty_.get()) == guard_.leader().pid()) tcsetpgrp(tty_.get(), tty_owner_);
+  tty_.reset();
+}
+
 void Service::on_exited(const WaitStatus& status) {
+  take_terminal_back();
   NewsMessage m = news(News::Exited);
   m.code = status.code, m.signal = status.signal, m.core_dumped = status.core_dumped, m.usage = status.usage;
   send(m);
