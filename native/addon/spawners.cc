@@ -192,6 +192,7 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
   features_ &= context->features | ~(kFeatureClone3 | kFeatureClonePidfd | kFeatureCloseRange);
   Group* group = nullptr;
   Error error = result->error;
+  if (error.failed() && job->cancelled) error = make_error(ECANCELED, Stage::Clone, "clone");
   if (!error.failed() && job->tree) {
     tree_spawned(job.get(), result, &error);
     if (!error.failed()) {

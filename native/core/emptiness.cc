@@ -20,16 +20,34 @@ constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zo
 }  // namespace
 
 bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
-  if (group.lost) return process.pgid == group.ref.pgid || proc.has_environment(process.pid, group.mark);
+  if (group.lost) return proc.has_environment(process.pid, group.mark);
   if (process.pid == group.ref.leader && !group.ref.leader_exited) return true;
   if (group.ref.pin == Pin::Leader) return false;
   return process.pgid == group.ref.pgid || (group.ref.session && process.sid == group.ref.sid);
 }
 
+// Pin::Members: nothing of ours holds the number itself. It still means our group while one process that was known as a
+// member is unreaped and in it: what else is in the group at that moment is a member too. With the last of them reaped the
+// number may be anybody's, and nobody is signalled by it any more.
+bool Supervisor::still_ours(const Group& group, ProcFs& proc) {
+  if (group.ref.pin != Pin::Members || group.lost) return true;
+  auto in_group = [&](pid_t pid, int pidfd, uint64_t start_time) {
+    ProcStat stat;
+    if (!proc.stat(pid, &stat) || stat.pgid != group.ref.pgid) return false;
+    if (start_time != 0 && stat.start_time != start_time) return false;
+    return pidfd < 0 || sys_pidfd_send_signal(pidfd, 0, 0) != -ESRCH;  // a zombie answers, a reaped one does not
+  };
+  if (group.ref.pidfd.valid() && in_group(group.ref.leader, group.ref.pidfd.get(), 0)) return true;
+  for (const Watched& member : group.members) {
+    if (in_group(member.pid, member.pidfd, member.start_time)) return true;
+  }
+  return false;
+}
+
 // Called whenever the group may have become empty. Does nothing while somebody known to live is being waited for.
 void Supervisor::settle(Group& group) {
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
-  if (!group.ref.leader_exited || !group.members.empty()) return;
+  if (!group.ref.leader_exited || (group.watched > 0 && group.ref.pin != Pin::Members)) return;
   if (group.ref.pin == Pin::Leader) return finish(group, true, Evidence::Leader);
   bool pinned_by_zombie = !group.ref.leader_reaped;
   bool answers = pinned_by_zombie || probe_group(group.ref) != -ESRCH;
@@ -95,6 +113,7 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete) {
   }
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
   if (!complete) group.report.notes |= kNoteProcUnreadable;
+  if (!still_ours(group, proc_)) return number_lost(group);
   if (group.final_due) return name_survivors(group, complete);
   bool look_again = false;
   if (group.signal_due) {
@@ -112,13 +131,31 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete) {
   if (!complete) return retry_later(group);
   if (group.found.empty()) return no_live_member(group, started);
   group.clean_scans = 0;
-  bool watching = !group.members.empty();
+  bool watching = group.watched > 0;
   // The youngest first: they tend to be the last to be reaped, and with them gone one more scan is enough.
-  for (size_t i = group.found.size(); i-- > 0 && group.members.size() < kWatchLimit;) {
-    watching |= watch(group, group.found[i]) != nullptr;
+  for (size_t i = group.found.size(); i-- > 0 && group.watched < kWatchLimit;) {
+    watching |= watch(group, group.found[i], proc_) != nullptr;
   }
   // No pidfd to wait on (none at all, or a full table), or all of them ended meanwhile.
   if (!watching) retry_later(group);
+}
+
+// Where no leader of ours pins the number: whoever is in the group now, zombies too, is a known member from here on.
+void Supervisor::adopt_members(Group& group) {
+  group.ref.pin = Pin::Members;
+  group.ref.numeric_members = !(features_ & kFeaturePidfd);
+  caller_proc_.scan([&](const ProcStat& process) {
+    if (process.pgid == group.ref.pgid) watch(group, process, caller_proc_);
+  });
+}
+
+// The last known member has been reaped. A leader that is younger than our record shows that the number was given away.
+void Supervisor::number_lost(Group& group) {
+  ProcStat leader;
+  bool recycled = caller_proc_.stat(group.ref.pgid, &leader) && leader.pgid == group.ref.pgid;
+  bool empty = recycled || probe_group(group.ref) == -ESRCH;
+  if (!empty) group.report.notes |= kNotePinLost;
+  finish(group, empty, empty ? Evidence::Census : Evidence::Unverified);
 }
 
 void Supervisor::no_live_member(Group& group, uint64_t started) {
@@ -127,9 +164,8 @@ void Supervisor::no_live_member(Group& group, uint64_t started) {
   if (!group.ref.leader_reaped && !swept && !group.options.killer) {
     // The zombie that pins the number also answers for the group. With nobody else to be seen it is given up for proof.
     if (reap(group) && probe_group(group.ref) != -ESRCH) {
-      group.ref.pin = Pin::Members;
-      group.ref.numeric_members = !(features_ & kFeaturePidfd);
       group.report.notes |= kNotePinLost;
+      adopt_members(group);
       return retry_later(group);
     }
   }
@@ -148,38 +184,55 @@ void Supervisor::no_live_member(Group& group, uint64_t started) {
   retry_later(group);
 }
 
-Watched* Supervisor::watch(Group& group, const ProcStat& member) {
+Watched* Supervisor::watch(Group& group, const ProcStat& member, ProcFs& proc) {
   for (Watched& known : group.members) {
     if (known.pid == member.pid && known.start_time == member.start_time) return &known;
   }
-  if (!(features_ & kFeaturePidfd)) return nullptr;
+  if (!(features_ & kFeaturePidfd)) {
+    if (group.ref.pin != Pin::Members) return nullptr;
+    group.members.push({member.pid, -1, member.start_time, 0, true});
+    return &group.members.back();
+  }
   int fd = sys_pidfd_open(member.pid);
   if (fd < 0) return nullptr;
   fd = move_high(fd, high_fd_);
   // The number may have been given to another since the scan; from here on the pidfd says who is meant.
   ProcStat again;
-  bool same = proc_.stat(member.pid, &again) && again.start_time == member.start_time && belongs(group, again, proc_);
+  bool same = proc.stat(member.pid, &again) && again.start_time == member.start_time && belongs(group, again, proc);
   if (!same || reaper_->add(fd, {kMember, group.slot, group.generation}) < 0) {
     close(fd);
     return nullptr;
   }
-  group.members.push({member.pid, fd, member.start_time, 0});
+  group.members.push({member.pid, fd, member.start_time, 0, false});
+  group.watched++;
   return &group.members.back();
 }
 
 void Supervisor::unwatch(Group& group, size_t i) {
-  reaper_->remove(group.members[i].pidfd);
-  close(group.members[i].pidfd);
+  Watched& member = group.members[i];
+  if (!member.ended) {
+    reaper_->remove(member.pidfd);
+    group.watched--;
+  }
+  if (member.pidfd >= 0) close(member.pidfd);
   group.members.remove_swap(i);
 }
 
 void Supervisor::sweep_members(Group& group) {
   group.sweep_due = false;
   Vec<struct pollfd> polled;
-  for (const Watched& member : group.members) polled.push({member.pidfd, POLLIN, 0});
+  for (const Watched& member : group.members) polled.push({member.ended ? -1 : member.pidfd, POLLIN, 0});
   if (poll(polled.data(), polled.size(), 0) > 0) {
     for (size_t i = polled.size(); i-- > 0;) {
-      if (polled[i].revents != 0) unwatch(group, i);
+      if (polled[i].revents == 0) continue;
+      if (group.ref.pin != Pin::Members) {
+        unwatch(group, i);
+        continue;
+      }
+      // Its pidfd stays: unreaped it still holds the number of the group.
+      reaper_->remove(group.members[i].pidfd);
+      group.members[i].ended = true;
+      group.watched--;
     }
   }
   settle(group);
@@ -195,32 +248,28 @@ bool Supervisor::signal_members(Group& group) {
     if (group.ref.pin != Pin::Members && member.pid == group.ref.leader) continue;
     int pidfd = -1;
     Watched* watched = nullptr;
-    if (group.ref.numeric_members || !(features_ & kFeaturePidfd)) {
+    watched = watch(group, member, proc_);
+    if (watched == nullptr || watched->signalled == group.step) continue;
+    // It was known before, or it is in the group while one that was known still is.
+    if (watched->signalled == 0 && !still_ours(group, proc_)) break;
+    watched->signalled = group.step;
+    pidfd = watched->pidfd;
+    if (pidfd < 0) {
       ProcStat again;
       if (!proc_.stat(member.pid, &again) || again.start_time != member.start_time) continue;
       group.report.notes |= kNoteNumericPids;
-    } else {
-      watched = watch(group, member);
-      if (watched == nullptr) continue;
-      if (watched->signalled == group.step) continue;
-      watched->signalled = group.step;
-      pidfd = watched->pidfd;
     }
     int r = signal_process(pidfd, member.pid, sig);
     if (r == 0 && sig != SIGKILL) signal_process(pidfd, member.pid, SIGCONT);
     if (r == 0)
-      any = watched != nullptr || sig == SIGKILL;
+      any = true;
     else if (r != -ESRCH)
       err = -r;
   }
   if (any || err != 0) {
     group.report.steps.push({sig, Target::Members, any ? 0 : err, now_ns() - group.teardown_start});
   }
-  return any && watched_all_by_pidfd(group);
-}
-
-bool Supervisor::watched_all_by_pidfd(const Group& group) const {
-  return !group.ref.numeric_members && (features_ & kFeaturePidfd);
+  return any;
 }
 
 // killpg succeeds when one member was signalled: who answered EPERM is found here.

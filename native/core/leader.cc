@@ -62,8 +62,7 @@ void Supervisor::leader_ready(Group& group) {
     bool known = group.ref.pidfd.valid() && sys_pidfd_exit_info(group.ref.pidfd.get(), &status) == 0;
     group.exit = status;
     if (group.ref.pin == Pin::Zombie) {
-      group.ref.pin = Pin::Members;
-      group.ref.numeric_members = !(features_ & kFeaturePidfd);
+      adopt_members(group);
       group.report.notes |= kNotePinLost;
     }
     return leader_exited(group, known ? ExitStatusKind::Exact : ExitStatusKind::Unknown);

@@ -144,6 +144,7 @@ Group* Supervisor::attach(pid_t pgid, GroupOptions&& options, uint32_t owner, in
     if (features_ & kFeaturePidfdGroup) group->ref.pin = Pin::PidfdGroup;
     group->leader_watched = reaper_->add(group->ref.pidfd.get(), {kLeader, group->slot, group->generation}) == 0;
   }
+  if (group->ref.pin == Pin::Members) adopt_members(*group);
   if (!group->leader_watched) {
     group->ref.leader_exited = true;
     group->phase = Phase::LeaderExited;
@@ -218,8 +219,9 @@ SignalResult Supervisor::signal(Group& group, int sig) {
     ProcStat again;
     if (!pidfd.valid() && !group.ref.numeric_members) return;
     if (!caller_proc_.stat(process.pid, &again) || again.start_time != process.start_time ||
-        !belongs(group, again, caller_proc_))
+        !belongs(group, again, caller_proc_) || !still_ours(group, caller_proc_)) {
       return;
+    }
     int r = signal_process(pidfd.get(), process.pid, sig);
     if (r == 0)
       result.target = Target::Members;

@@ -69,6 +69,7 @@ struct Watched {  // a member that somebody waits for
   int pidfd;  // owned; in epoll
   uint64_t start_time;
   int32_t signalled;  // number of the ladder step that has reached it
+  bool ended;         // out of epoll; kept for what its pidfd pins
 };
 
 struct Group {
@@ -103,6 +104,7 @@ struct Group {
   uint32_t clean_scans = 0;
   uint32_t retries = 0;
   Vec<Watched> members;
+  size_t watched = 0;  // of them, those in epoll
   Vec<ProcStat> found;  // live members of the last census
   uint32_t found_zombies = 0;
   // Containment `tree` (remote.cc). The guardian is our child; the leader is the guardian's.
@@ -235,10 +237,12 @@ class Supervisor {
   bool signal_members(Group& group);
   void run_killer(Group& group);
   void name_survivors(Group& group, bool complete);
-  Watched* watch(Group& group, const ProcStat& member);
+  Watched* watch(Group& group, const ProcStat& member, ProcFs& proc);
   void unwatch(Group& group, size_t i);
   void sweep_members(Group& group);
-  bool watched_all_by_pidfd(const Group& group) const;
+  bool still_ours(const Group& group, ProcFs& proc);
+  void adopt_members(Group& group);
+  void number_lost(Group& group);
   bool belongs(const Group& group, const ProcStat& process, ProcFs& proc);
 
   Listener* listener_;
