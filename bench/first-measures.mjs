@@ -1,7 +1,7 @@
 // First measurements, in one run and in turns (A B A B ...), medians of the turns. `--json` prints them as JSON.
 //   node bench/first-measures.mjs [--json]
 // It needs a C compiler for the floor programs, 3 GiB of free memory for the ballast and 6,000 descriptors for the
-// idle groups; a measure that cannot be taken says why. It takes about two minutes.
+// idle groups; a measure that cannot be taken says why. It takes about a minute.
 import { spawn as nodeSpawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -38,11 +38,16 @@ const engines = {
 };
 const names = Object.keys(engines);
 
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 /** Spawns `count` programs with `inFlight` at a time until each has ended; milliseconds. */
-async function run(engine, count, inFlight) {
+async function run(engine, count, inFlight, afterEach = undefined) {
   let left = count;
   const lane = async () => {
-    while (left-- > 0) await engine();
+    while (left-- > 0) {
+      await engine();
+      if (afterEach) await afterEach();
+    }
   };
   const begin = performance.now();
   await Promise.all(Array.from({ length: Math.min(inFlight, count) }, lane));
@@ -52,7 +57,7 @@ async function run(engine, count, inFlight) {
 /** measure(name) for each engine in turns; { name: [value of each turn] }. */
 async function inTurns(turns, measure) {
   const values = Object.fromEntries(names.map((name) => [name, []]));
-  for (let turn = 0; turn < turns; turn++) {
+  for (let i = 0; i < turns; i++) {
     for (const name of names) values[name].push(await measure(name));
   }
   return values;
@@ -71,14 +76,17 @@ async function rate(counts, inFlight, turns = TURNS) {
 
 const tick = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Delay of the event loop while 1,000 programs are spawned; milliseconds. The sampling timer itself accounts for 1. */
+/**
+ * Delay of the event loop while 1,000 programs are spawned, 64 in flight; milliseconds. The sampling timer itself accounts
+ * for 1. Each lane yields a turn between two programs: a chain of exit callbacks that spawn again starves the loop by itself.
+ */
 async function loopDelay() {
   const turns = await inTurns(TURNS, async (name) => {
     const histogram = monitorEventLoopDelay({ resolution: 1 });
     histogram.enable();
     await tick(5); // its first sample is only a start
     histogram.reset();
-    await run(engines[name], 1000, 64);
+    await run(engines[name], 1000, 64, turn);
     await tick(5);
     histogram.disable();
     const ms = (nanoseconds) => nanoseconds / 1e6;
@@ -87,7 +95,7 @@ async function loopDelay() {
   return Object.fromEntries(
     ['p50', 'p99', 'max'].map((key) => [
       key,
-      Object.fromEntries(names.map((name) => [name, round(median(turns[name].map((turn) => turn[key])))])),
+      Object.fromEntries(names.map((name) => [name, round(median(turns[name].map((one) => one[key])))])),
     ]),
   );
 }
@@ -134,7 +142,7 @@ async function withManyGroups() {
   const few = [];
   const many = [];
   const kills = [];
-  for (let turn = 0; turn < 2; turn++) {
+  for (let i = 0; i < 2; i++) {
     await hold(groups, 10);
     few.push(await settleTime(400));
     await hold(groups, 5000);
@@ -157,7 +165,7 @@ async function teardown() {
   const ours = [];
   const c = [];
   const evidence = new Set();
-  for (let turn = 0; turn < TURNS; turn++) {
+  for (let i = 0; i < TURNS; i++) {
     const group = await spawn(floor.killpg, ['--lead', '1000'], {
       stdio: ['ignore', 'pipe', 'inherit'],
       containment: 'group',

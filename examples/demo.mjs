@@ -14,7 +14,7 @@ const style = styleFor(process.stdout);
 const good = (text) => style.paint('green', `${style.unicode ? '✔' : '+'} ${text}`);
 const bad = (text) => style.paint('red', `${style.unicode ? '✘' : '!'} ${text}`);
 const title = (text) => console.log(`\n${style.paint(['bold', 'cyan'], text)}\n`);
-const say = (text) => console.log(`  ${text}`);
+const say = (text) => console.log(`  ${text}`.trimEnd());
 
 const server = fileURLToPath(new URL('demo/server.mjs', import.meta.url));
 // The shell stays: what it starts is not its last command.
@@ -75,13 +75,14 @@ async function withChildProcess() {
   const child = nodeProcess.spawn(...command, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await ready(child.stdout);
   const count = marked(mark).length;
+  child.stdout.destroy();
   child.kill();
   const [code, signal] = await once(child, 'exit');
-  say(`The child's 'exit' event comes at once (${signal ?? code}). Of ${count} processes there are left:\n`);
+  say(`The child's 'exit' event comes at once (${signal ?? code}). Of ${count} processes there are left:`);
+  say('');
   draw(marked(mark));
   say('');
   say((await answers(url)) ? bad(`${url} still answers`) : good(`${url} is free`));
-  child.stdout.destroy();
 }
 
 /** Only what bears this run's mark, each pinned by its pidfd and checked again. */
@@ -92,6 +93,8 @@ async function cleanUp() {
   return clean;
 }
 
+// A reader that leaves (`| head`) must not leave the tree.
+process.stdout.on('error', () => {});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.once(signal, () => endMarked(mark).finally(() => process.exit(1)));
 }

@@ -88,7 +88,7 @@ export class Pidfd implements Disposable {
   }
 
   /** Resolves when the process has ended; rejects with EBADF where the pidfd is closed first. */
-  wait(): Promise<void> {
+  async wait(): Promise<void> {
     if (this.#wait !== undefined) return this.#wait.promise;
     let settle!: (error?: Error) => void;
     const promise = new Promise<void>((resolve, reject) => {

@@ -111,22 +111,6 @@ describe('attach(): a group that somebody else started', () => {
     expect([{ empty: true }, { code: 'ESRCH' }]).toContainEqual(answer);
   });
 
-  it('attach: members that fork and exit as fast as they can', async () => {
-    const { pid } = await foreign(['fork-chain']);
-    const answer = await run(pid, teardown("[{ signal: 'SIGTERM', graceMs: 100 }]") + finish);
-    expect(answer.report).toMatchObject({ empty: true, survivors: [] });
-    await waitUntil(() => scenario.alive().length === 0, { timeoutMs: 1_000 });
-  });
-
-  it('attach: control: the chain does outlive a SIGTERM of the group', async () => {
-    const { pid } = await foreign(['fork-chain']);
-    scenario.leaves();
-    process.kill(-pid, 'SIGTERM');
-    await waitUntil(() => isDead(pid));
-    await waitUntil(() => scenario.alive().length > 0);
-    process.kill(-pid, 'SIGKILL');
-  });
-
   it('attach: a stopped member dies on the first step', async () => {
     const { pid } = await foreign(['stopped-member']);
     const answer = await run(pid, teardown("[{ signal: 'SIGTERM', graceMs: 20_000 }]") + finish);

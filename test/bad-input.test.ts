@@ -37,7 +37,9 @@ const look = () => ({ process: footprint(), children: childrenOf(), files: readd
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'procgroup-bad-'));
   // The engine starts its threads when there is something for them to do.
-  await Promise.all(Array.from({ length: 64 }, async () => (await call(member, ['exit', '0'], { stdio: 'ignore' })).gone));
+  await Promise.all(
+    Array.from({ length: 64 }, async () => (await call(member, ['exit', '0'], { stdio: 'ignore' })).gone),
+  );
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 beforeEach(() => {
@@ -130,15 +132,15 @@ describe('T8: wrong types and values', () => {
     ['a privileged killer without a command', withOptions({ privilegedKiller: { command: [] } }), /^ERR_INVALID_ARG/],
     ['foreground with a session', withOptions({ foreground: true, isolation: 'session' }), 'ERR_FOREGROUND_SESSION'],
     ['our own group as the group', withOptions({ isolation: 'inherit', containment: 'group' }), 'ERR_OWN_GROUP'],
-    ['containment tree', withOptions({ containment: 'tree' }), 'ERR_NOT_BUILT'],
     ['containment cgroup', withOptions({ containment: 'cgroup' }), 'ERR_NOT_BUILT'],
     ['containment namespace', withOptions({ containment: 'namespace' }), 'ERR_NOT_BUILT'],
-    ['uid', withOptions({ uid: 1 }), 'ERR_NOT_BUILT'],
-    ['gid', withOptions({ gid: 1 }), 'ERR_NOT_BUILT'],
-    ['groups', withOptions({ groups: [1] }), 'ERR_NOT_BUILT'],
     ['output: maxBytes negative', () => output(member, [], { maxBytes: -1 }), range],
     ['output: an unknown encoding', () => output(member, [], { encoding: 'morse' as Any }), value],
     ['output: input a number', () => output(member, [], { input: 7 as Any }), type],
+    ['uid with containment group', withOptions({ uid: 1, containment: 'group' }), value],
+    ['a uid that is a name', withOptions({ uid: 'root', containment: 'tree' }), type],
+    ['a gid out of range', withOptions({ gid: -1, containment: 'tree' }), range],
+    ['groups that are no list', withOptions({ groups: 7, containment: 'tree' }), type],
     ['attach: our own group', () => attach(Number(process.pid)), /^(ERR_OWN_GROUP|ESRCH)$/],
     ['attach: zero', () => attach(0), 'ERR_PGID_ZERO'],
     ['attach: one', () => attach(1), 'ERR_PGID_INIT'],

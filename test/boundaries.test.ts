@@ -221,6 +221,7 @@ describe('boundaries of the tests', () => {
     'test/support/run-node.ts': 1, // kills a subject that hangs
     'test/support/pty.ts': 1, // fails a test
     'test/reentrancy.test.ts': 2, // stimuli at arbitrary moments
+    'test/leaks.test.ts': 1, // an idle time is what is tested
     'test/pipe-held-open.test.ts': 1, // a control: nothing happens in that time
   };
   const SLEEP =

@@ -17,7 +17,7 @@ interface Started extends Ready {
 /** A member that leads a group of its own and is no child of procgroup. */
 async function start(...verb: string[]): Promise<Started> {
   const child = spawn(member, verb, { env: scenario.env, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-  return { child, ...(await readReady(child.stdout)) };
+  return { ...(await readReady<Ready>(child.stdout)), child };
 }
 
 const kill = (...args: string[]) => runCli(['kill', ...args], { env: scenario.env });

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProcessInfo } from '../lib/procfs.js';
 import { bin, runCli } from './support/cli.js';
 import { subjectEnv } from './support/environment.mjs';
-import { stat } from './support/oracle.js';
+import { stat, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { Pty } from './support/pty.js';
 import { readReady } from './support/ready.mjs';
@@ -25,7 +25,10 @@ interface TreeJson {
 
 async function start(...verb: string[]): Promise<number> {
   const child = spawn(member, verb, { env: scenario.env, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-  scenario.defer(() => process.kill(-(child.pid as number), 'SIGKILL'));
+  scenario.defer(() => {
+    process.kill(-(child.pid as number), 'SIGKILL');
+    return waitUntil(() => scenario.alive().length === 0 || null, { what: 'the end of the group' });
+  });
   return (await readReady(child.stdout)).pid;
 }
 

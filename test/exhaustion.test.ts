@@ -78,16 +78,7 @@ it.skipIf(process.getuid?.() !== 0)('T8: EAGAIN at RLIMIT_NPROC is a typed error
     { source },
     {
       env: scenario.env,
-      via: [
-        'setpriv',
-        '--reuid',
-        '64998',
-        '--regid',
-        '64998',
-        '--clear-groups',
-        'prlimit',
-        '--nproc=60',
-      ],
+      via: ['setpriv', '--reuid', '64998', '--regid', '64998', '--clear-groups', 'prlimit', '--nproc=60'],
     },
   );
   expect(run).toEqual({

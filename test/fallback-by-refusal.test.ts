@@ -22,9 +22,11 @@ interface Answer {
 const life = `
   import { openSync } from 'node:fs';
   const teardown = [{ signal: 'SIGTERM', graceMs: 200 }];
-  const one = await spawn(member, ['exit', '3'], { stdio: 'ignore' });
+  // A pipe, since libuv opens /dev/null for good with its first stream; a child of child_process, for its signal pipe.
+  const one = await spawn(member, ['exit', '3'], { stdio: ['ignore', 'pipe', 'ignore'] });
   const exits = [await one.exited];
-  await one.gone;
+  await Promise.all([one.closed, one.gone]);
+  nodeProcess.execFileSync(member, ['exit', '0']);
   const before = oracle.openFds().length;
   const groups = [];
   for (const isolation of ['group', 'session']) {

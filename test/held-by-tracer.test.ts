@@ -13,7 +13,9 @@ const options = { teardown: [{ signal: 'SIGTERM', graceMs: 100 }], killWaitMs } 
 async function attachTracer(s: Scenario, mode: 'exit-stop' | 'no-wait', pid: number): Promise<() => void> {
   const child = spawnPlain(tracer, [mode, String(pid)], { env: s.env, stdio: ['ignore', 'pipe', 'inherit'] });
   await readReady(child.stdout);
-  return () => child.kill('SIGKILL');
+  const letGo = () => void child.kill('SIGKILL');
+  s.defer(letGo);
+  return letGo;
 }
 
 /** Wall and processor milliseconds of a promise's settling, in this whole process. */

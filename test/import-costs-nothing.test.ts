@@ -37,7 +37,9 @@ function subject(imports: string): string {
     const count = () => signals.map((name) => name + ' ' + process.listenerCount(name));
     const before = look();
     const handlers = count();
-    ${imports}
+    {
+      ${imports}
+    }
     const after = look();
     const changed = count().filter((line, index) => line !== handlers[index]);
     const { spawn } = await import(${JSON.stringify(`${dist}index.js`)});

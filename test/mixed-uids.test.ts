@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { TeardownReport } from '../lib/types.js';
 import { isDead, stat, waitUntil } from './support/oracle.js';
-import { runNodeJson } from './support/run-node.js';
+import { readReady } from './support/ready.mjs';
+import { runNodeJson, startNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 import { startMixed, UID, unprivileged, whyNoMixedUids } from './support/unprivileged.js';
 
@@ -86,17 +87,25 @@ describe.skipIf(reason !== '')('G7 members of another uid', () => {
   });
 
   it('G7 the exit of the supervisor is bounded although a member cannot be signalled', async () => {
-    const { pgid, root } = await mixed();
-    const answer = await runNodeJson<number>(
+    const subject = startNode(
       {
         source: `
-          await attach(Number(process.argv.at(-1)), { exitGraceMs: 200, killWaitMs: 300 });
-          console.log(Date.now());
-          process.exit(0);`,
+          const group = await spawn(member, ['sleep'], { stdio: ['ignore', 'pipe', 'ignore'], exitGraceMs: 200, killWaitMs: 300 });
+          await readReady(group.stdout);
+          console.log('ready ' + JSON.stringify({ pgid: group.pgid }));
+          process.stdin.once('data', () => process.exit(3));`,
       },
-      { args: [String(pgid)], env: scenario.env, via: unprivileged },
+      { env: scenario.env, via: unprivileged, input: '' },
     );
-    expect(Date.now() - answer).toBeLessThan(5_000);
-    expect(isDead(root)).toBe(false);
+    const { pgid } = await readReady<{ pgid: number }>(subject.stdout ?? expect.fail('no stdout'));
+    const { child: joiner, said } = await startMixed(['join', String(pgid)], scenario.env);
+    const begin = performance.now();
+    subject.stdin?.end('go\n');
+    const [code, signal] = await once(subject, 'exit');
+    expect(performance.now() - begin).toBeLessThan(5_000);
+    expect([code, signal]).toEqual([3, null]);
+    expect([isDead(pgid), isDead(said[0] ?? 0)]).toEqual([true, false]);
+    joiner.stdin?.end();
+    await once(joiner, 'close');
   });
 });

@@ -14,7 +14,7 @@ describe('SIGKILL of the supervisor under containment group', () => {
     const subject = startNode(
       {
         source: `
-          const group = await spawn(member, ${JSON.stringify(memberArgs)}, { stdio: ['ignore', 'pipe', 'inherit'], ${options} });
+          const group = await spawn(member, ${JSON.stringify(memberArgs)}, { stdio: ['ignore', 'pipe', 'ignore'], ${options} });
           const said = await readReady(group.stdout);
           console.log('ready ' + JSON.stringify({ ...said, armed: group.mechanism.parentDeathSignal }));`,
       },

@@ -37,12 +37,16 @@ function killOne(pid, mark) {
   }
 }
 
-/** SIGKILL to whatever bears the mark, until nothing does; false where something is left after 2 s. */
+const LOOKS = 5;
+
+/** SIGKILL to whatever bears the mark, until nothing does; false where something is left after 3 s. */
 export async function endMarked(mark) {
-  for (const end = performance.now() + 2_000; performance.now() < end; await delay(5)) {
+  // A process in the middle of exec shows no environment: one look without a find proves nothing.
+  let quiet = 0;
+  for (const end = performance.now() + 3_000; quiet < LOOKS && performance.now() < end; await delay(10)) {
     const pids = marked(mark);
-    if (pids.length === 0) return true;
+    quiet = pids.length === 0 ? quiet + 1 : 0;
     for (const pid of pids) killOne(pid, mark);
   }
-  return marked(mark).length === 0;
+  return quiet >= LOOKS;
 }

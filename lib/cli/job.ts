@@ -55,7 +55,10 @@ export class Job {
       this.#received.push(name);
       return;
     }
-    if (name === 'SIGCONT') this.#lend(group);
+    if (name === 'SIGCONT') {
+      this.#stopRequested = false;
+      this.#lend(group);
+    }
     if (this.#arrivesByTerminal(name)) return;
     const rewritten = this.#options.rewrites.get(name);
     if (rewritten === null) return;

@@ -39,6 +39,7 @@ interface Outcome extends Target {
   durationMs: number;
   steps: StepRecord[];
   survivors: Survivor[];
+  notes: string[];
   /** Why nothing could be done, or null. */
   error: string | null;
 }
@@ -99,6 +100,7 @@ async function end(target: Target, ladder: readonly TeardownStep[]): Promise<Out
     durationMs: 0,
     steps: [],
     survivors: [],
+    notes: [],
     error: null,
   };
   try {

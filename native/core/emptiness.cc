@@ -17,6 +17,12 @@ constexpr uint64_t kFirstRetry = 5'000'000;  // 5 ms, doubled up to 1 s
 constexpr uint64_t kDying = 2'000'000;       // 2 ms
 constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zombies is called empty without a SIGKILL
 
+// Order does not matter to it, and a pid that comes and goes does.
+void count_zombie(Group& group, const ProcStat& zombie) {
+  group.found_zombies++;
+  group.zombie_hash += (static_cast<uint64_t>(zombie.pid) * 0x9e3779b97f4a7c15u) ^ zombie.start_time;
+}
+
 }  // namespace
 
 bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
@@ -27,19 +33,19 @@ bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& pr
 }
 
 // Pin::Members: nothing of ours holds the number itself. It still means our group while one process that was known as a
-// member is unreaped and in it: what else is in the group at that moment is a member too. With the last of them reaped the
-// number may be anybody's, and nobody is signalled by it any more.
+// member is unreaped and in it: what else is in the group at that moment is a member too. With the last of them reaped
+// the number may be anybody's, and nobody is signalled by it any more.
 bool Supervisor::still_ours(const Group& group, ProcFs& proc) {
   if (group.ref.pin != Pin::Members || group.lost) return true;
-  auto in_group = [&](pid_t pid, int pidfd, uint64_t start_time) {
-    ProcStat stat;
-    if (!proc.stat(pid, &stat) || stat.pgid != group.ref.pgid) return false;
-    if (start_time != 0 && stat.start_time != start_time) return false;
-    return pidfd < 0 || sys_pidfd_send_signal(pidfd, 0, 0) != -ESRCH;  // a zombie answers, a reaped one does not
+  ProcStat stat;
+  auto in_group = [&](pid_t pid, int pidfd) {
+    // In this order: a zombie answers signal 0, a reaped process does not.
+    return proc.stat(pid, &stat) && stat.pgid == group.ref.pgid && sys_pidfd_send_signal(pidfd, 0, 0) != -ESRCH;
   };
-  if (group.ref.pidfd.valid() && in_group(group.ref.leader, group.ref.pidfd.get(), 0)) return true;
+  if (group.ref.pidfd.valid() && in_group(group.ref.leader, group.ref.pidfd.get())) return true;
   for (const Watched& member : group.members) {
-    if (in_group(member.pid, member.pidfd, member.start_time)) return true;
+    if (!group.ref.numeric_members && in_group(member.pid, member.pidfd)) return true;
+    if (group.ref.numeric_members && proc.stat_of(member.pidfd, &stat) && stat.pgid == group.ref.pgid) return true;
   }
   return false;
 }
@@ -88,25 +94,28 @@ void Supervisor::on_batch_end() {
     group->census_due = false;
     group->found.clear();
     group->found_zombies = 0;
+    group->zombie_hash = 0;
     due.push(group);
   }
   uint64_t started = now_ns();
   // Groups are freed by this thread only, and what belongs() reads changes on this thread only.
   listener_->unlock();
+  pid_t last_before = proc_.last_pid();
   bool complete = proc_.scan([&](const ProcStat& process) {
     for (Group* group : due) {
       if (!belongs(*group, process, proc_)) continue;
       if (process.alive())
         group->found.push(process);
       else
-        group->found_zombies++;
+        count_zombie(*group, process);
     }
   });
+  bool exact = complete && last_before > 0 && last_before == proc_.last_pid();
   listener_->lock();
-  for (Group* group : due) after_census(*group, started, complete);
+  for (Group* group : due) after_census(*group, started, complete, exact);
 }
 
-void Supervisor::after_census(Group& group, uint64_t started, bool complete) {
+void Supervisor::after_census(Group& group, uint64_t started, bool complete, bool exact) {
   if (group.list_due) {
     group.list_due = false;
     listener_->on_members(group);
@@ -129,15 +138,14 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete) {
   }
   if (!group.ref.leader_exited) return;
   if (!complete) return retry_later(group);
-  if (group.found.empty()) return no_live_member(group, started);
+  if (group.found.empty()) return no_live_member(group, started, exact);
   group.clean_scans = 0;
-  bool watching = group.watched > 0;
   // The youngest first: they tend to be the last to be reaped, and with them gone one more scan is enough.
   for (size_t i = group.found.size(); i-- > 0 && group.watched < kWatchLimit;) {
-    watching |= watch(group, group.found[i], proc_) != nullptr;
+    watch(group, group.found[i], proc_);
   }
   // No pidfd to wait on (none at all, or a full table), or all of them ended meanwhile.
-  if (!watching) retry_later(group);
+  if (group.watched == 0) retry_later(group);
 }
 
 // Where no leader of ours pins the number: whoever is in the group now, zombies too, is a known member from here on.
@@ -158,29 +166,40 @@ void Supervisor::number_lost(Group& group) {
   finish(group, empty, empty ? Evidence::Census : Evidence::Unverified);
 }
 
-void Supervisor::no_live_member(Group& group, uint64_t started) {
-  Evidence strong = group.ref.session ? Evidence::Census : Evidence::Esrch;
+// The scan saw nobody alive. That is a proof in three cases only: the group answers ESRCH; SIGKILL had reached all of
+// it before the scan began; nobody forked during the scan. Else a chain of short lives may have slipped through.
+void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   bool swept = group.killed_at != 0 && started > group.killed_at;
-  if (!group.ref.leader_reaped && !swept && !group.options.killer) {
-    // The zombie that pins the number also answers for the group. With nobody else to be seen it is given up for proof.
-    if (reap(group) && probe_group(group.ref) != -ESRCH) {
-      group.report.notes |= kNotePinLost;
-      adopt_members(group);
-      return retry_later(group);
-    }
-  }
   if (group.ref.leader_reaped) {
     int r = probe_group(group.ref);
-    if (r == -ESRCH) return finish(group, true, group.lost ? Evidence::Census : strong);
+    if (r == -ESRCH) return finish(group, true, group.ref.session || group.lost ? Evidence::Census : Evidence::Esrch);
     // Somebody answers who cannot be seen: under hidepid this is a member of another user, not a zombie.
     if (r == -EPERM && group.found_zombies == 0) {
       group.report.notes |= kNoteProcUnreadable;
       return retry_later(group);
     }
   }
-  if (swept) return finish(group, true, Evidence::Census);
-  if (group.found_zombies == 0 && group.ref.leader_reaped) return retry_later(group);  // a chain too fast to be seen
-  if (++group.clean_scans >= kCleanScans) return finish(group, true, Evidence::Census);
+  if (swept || exact) return finish(group, true, Evidence::Census);
+  // Zombies that nobody reaps: a living chain would add to them.
+  bool same = group.clean_scans > 0 && group.zombie_hash == group.last_zombie_hash;
+  group.last_zombie_hash = group.zombie_hash;
+  group.clean_scans = same ? group.clean_scans + 1 : 1;
+  if (group.ref.leader_reaped) {
+    if (group.found_zombies > 0 && group.clean_scans >= kCleanScans) return finish(group, true, Evidence::Census);
+    return retry_later(group);
+  }
+  // The leader's zombie pins the number and answers for the group. A ladder that runs settles it while the pin holds:
+  // what cannot be seen is killed, and the next scan is a proof.
+  if (group.phase == Phase::Draining && group.clean_scans >= 2) {
+    if (signal_group(group.ref, SIGKILL).err == 0) group.killed_at = now_ns();
+    return request_census(group);
+  }
+  if (group.clean_scans < kCleanScans || group.options.killer) return retry_later(group);
+  // At a natural end the zombie is given up for ESRCH, the better proof.
+  if (!reap(group)) return retry_later(group);
+  if (probe_group(group.ref) == -ESRCH) return settle(group);
+  group.report.notes |= kNotePinLost;
+  adopt_members(group);
   retry_later(group);
 }
 
@@ -189,8 +208,9 @@ Watched* Supervisor::watch(Group& group, const ProcStat& member, ProcFs& proc) {
     if (known.pid == member.pid && known.start_time == member.start_time) return &known;
   }
   if (!(features_ & kFeaturePidfd)) {
-    if (group.ref.pin != Pin::Members) return nullptr;
-    group.members.push({member.pid, -1, member.start_time, 0, true});
+    int process = group.ref.pin == Pin::Members ? move_high(proc.open_process(member.pid), high_fd_) : -1;
+    if (process < 0) return nullptr;
+    group.members.push({member.pid, process, member.start_time, 0, true});
     return &group.members.back();
   }
   int fd = sys_pidfd_open(member.pid);
@@ -254,10 +274,11 @@ bool Supervisor::signal_members(Group& group) {
     if (watched->signalled == 0 && !still_ours(group, proc_)) break;
     watched->signalled = group.step;
     pidfd = watched->pidfd;
-    if (pidfd < 0) {
+    if (group.ref.numeric_members) {
       ProcStat again;
-      if (!proc_.stat(member.pid, &again) || again.start_time != member.start_time) continue;
+      if (!proc_.stat_of(watched->pidfd, &again)) continue;
       group.report.notes |= kNoteNumericPids;
+      pidfd = -1;
     }
     int r = signal_process(pidfd, member.pid, sig);
     if (r == 0 && sig != SIGKILL) signal_process(pidfd, member.pid, SIGCONT);
@@ -266,7 +287,8 @@ bool Supervisor::signal_members(Group& group) {
     else if (r != -ESRCH)
       err = -r;
   }
-  if (any || err != 0) {
+  if ((any || err != 0) && group.members_step != group.step) {
+    group.members_step = group.step;
     group.report.steps.push({sig, Target::Members, any ? 0 : err, now_ns() - group.teardown_start});
   }
   return any;
@@ -280,8 +302,7 @@ void Supervisor::run_killer(Group& group) {
     if (signal_process(pidfd.get(), member.pid, 0) == -EPERM) refused.push(member.pid);
   }
   if (refused.empty()) return;
-  group.report.notes |= kNoteNumericPids;
-  if (!listener_->start_killer(group, group.ladder.signal(), refused)) killer_failed(group.id(), EAGAIN);
+  call_killer(group, group.ladder.signal(), refused);
 }
 
 void Supervisor::name_survivors(Group& group, bool complete) {

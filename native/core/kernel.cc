@@ -108,7 +108,8 @@ int sys_waitid(int idtype, int id, siginfo_t* info, int options, Usage* usage) {
 int sys_waitid_exit(int pidfd, pid_t pid, int flags, WaitStatus* out) {
   if (pidfd >= 0) {
     int r = waitid_status(kPPidfd, pidfd, WEXITED | WNOHANG | flags, out);
-    if (r != -EINVAL) return r;  // EINVAL: Linux 5.3 has pidfds but not P_PIDFD
+    // EINVAL: Linux 5.3 has pidfds but not P_PIDFD. EPERM, ENOSYS: a filter.
+    if (r == 0 || r == -ECHILD) return r;
   }
   return waitid_status(P_PID, pid, WEXITED | WNOHANG | flags, out);
 }

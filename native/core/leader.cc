@@ -86,12 +86,15 @@ void Supervisor::leader_exited(Group& group, ExitStatusKind kind) {
 void Supervisor::killer_ended(Group& killer) {
   Group* group = find(killer.killer_for);
   if (group == nullptr || group->phase != Phase::Draining) return;
-  if (killer.killer_timed_out)
-    group->report.notes |= kNoteKillerTimeout;
-  else if (killer.exit.code != 0)
-    group->report.notes |= kNoteKillerFailed;
+  if (!killer.killer_timed_out && killer.exit.code != 0) group->report.notes |= kNoteKillerFailed;
   int err = killer.exit.signal != 0 ? -killer.exit.signal : killer.exit.code;
-  group->report.steps.push({killer.killer_signal, Target::Killer, err, now_ns() - group->teardown_start});
+  // Its record was made when it was started: the group may be gone before the killer is.
+  for (size_t i = group->report.steps.size(); i-- > 0;) {
+    StepRecord& step = group->report.steps[i];
+    if (step.target != Target::Killer || step.signal != killer.killer_signal) continue;
+    step.err = err;
+    return;
+  }
 }
 
 // Only from our own group: the command may have handed the terminal on, or the shell may have taken it.

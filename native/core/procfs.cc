@@ -43,6 +43,30 @@ uint64_t number(const char** c) {
   return negative ? -value : value;
 }
 
+bool parse_stat(char* text, ProcStat* out) {
+  // The name may hold spaces and parentheses: it ends at the last one.
+  char* open = strchr(text, '(');
+  char* close = strrchr(text, ')');
+  if (open == nullptr || close == nullptr || close[1] == 0) return false;
+  memset(out, 0, sizeof *out);
+  out->pid = static_cast<pid_t>(atoi(text));
+  size_t length = static_cast<size_t>(close - open - 1);
+  if (length > sizeof out->comm - 1) length = sizeof out->comm - 1;
+  memcpy(out->comm, open + 1, length);
+  out->state = close[2];
+  const char* c = close + 3;
+  out->ppid = static_cast<pid_t>(number(&c));
+  out->pgid = static_cast<pid_t>(number(&c));
+  out->sid = static_cast<pid_t>(number(&c));
+  for (int field = 7; field < 20; field++) number(&c);
+  out->num_threads = static_cast<int>(number(&c));
+  number(&c);
+  out->start_time = number(&c);
+  number(&c);
+  out->rss_bytes = number(&c) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return true;
+}
+
 pid_t name_to_pid(const char* name) {
   pid_t pid = 0;
   for (; *name != 0; name++) {
@@ -88,28 +112,22 @@ bool ProcFs::stat(pid_t pid, ProcStat* out) {
   if (!usable()) return false;
   char path[32], text[1024];
   pid_path(path, pid, "stat");
-  if (read_file(path, text, sizeof text) <= 0) return false;
-  // The name may hold spaces and parentheses: it ends at the last one.
-  char* open = strchr(text, '(');
-  char* close = strrchr(text, ')');
-  if (open == nullptr || close == nullptr || close[1] == 0) return false;
-  memset(out, 0, sizeof *out);
-  out->pid = static_cast<pid_t>(atoi(text));
-  size_t length = static_cast<size_t>(close - open - 1);
-  if (length > sizeof out->comm - 1) length = sizeof out->comm - 1;
-  memcpy(out->comm, open + 1, length);
-  out->state = close[2];
-  const char* c = close + 3;
-  out->ppid = static_cast<pid_t>(number(&c));
-  out->pgid = static_cast<pid_t>(number(&c));
-  out->sid = static_cast<pid_t>(number(&c));
-  for (int field = 7; field < 20; field++) number(&c);
-  out->num_threads = static_cast<int>(number(&c));
-  number(&c);
-  out->start_time = number(&c);
-  number(&c);
-  out->rss_bytes = number(&c) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return true;
+  return read_file(path, text, sizeof text) > 0 && parse_stat(text, out);
+}
+
+int ProcFs::open_process(pid_t pid) {
+  char path[32];
+  pid_path(path, pid, "");
+  return open_at(path, O_PATH | O_DIRECTORY);
+}
+
+bool ProcFs::stat_of(int process, ProcStat* out) {
+  char text[1024];
+  Fd file(openat(process, "stat", O_RDONLY | O_CLOEXEC));
+  ssize_t n = file.valid() ? read(file.get(), text, sizeof text - 1) : -1;
+  if (n <= 0) return false;
+  text[n] = 0;
+  return parse_stat(text, out);
 }
 
 void ProcFs::wchan(pid_t pid, char* out, size_t size) {
@@ -127,6 +145,13 @@ pid_t ProcFs::tracer(pid_t pid) {
   if (read_file(path, text, sizeof text) <= 0) return 0;
   const char* line = strstr(text, "\nTracerPid:\t");
   return line == nullptr ? 0 : static_cast<pid_t>(atoi(line + 12));
+}
+
+pid_t ProcFs::last_pid() {
+  char text[128];
+  ssize_t n = usable() ? read_file("loadavg", text, sizeof text) : -1;
+  const char* last = n > 0 ? strrchr(text, ' ') : nullptr;
+  return last == nullptr ? -1 : static_cast<pid_t>(atoi(last + 1));
 }
 
 bool ProcFs::rewind() {

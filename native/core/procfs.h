@@ -35,10 +35,20 @@ class ProcFs {
   bool usable() const { return dir_.valid(); }
 
   bool stat(pid_t pid, ProcStat* out);
+
+  // /proc/PID as a descriptor: it goes on meaning this process, whatever becomes of its number. -1 where it is not
+  // there.
+  int open_process(pid_t pid);
+  // The process behind it; false once it has been reaped.
+  bool stat_of(int process, ProcStat* out);
   // The function it sleeps in, "" where /proc does not tell (it needs ptrace rights).
   void wchan(pid_t pid, char* out, size_t size);
   // TracerPid of /proc/PID/status, 0 where there is none.
   pid_t tracer(pid_t pid);
+
+  // The number that the last fork of our PID namespace was given, or -1. Unchanged over a scan it makes the scan exact:
+  // who did not fork meanwhile was visible all the time. proc(5), /proc/loadavg.
+  pid_t last_pid();
 
   // Calls visit(stat) for every process once, in one pass. False: the pass could not be completed.
   template <typename Visit>

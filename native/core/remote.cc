@@ -160,8 +160,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       if (news.pid > 0) {
         group.refused.push(news.pid);
       } else if (!group.refused.empty()) {
-        group.report.notes |= kNoteNumericPids;
-        if (!listener_->start_killer(group, news.signal, group.refused)) killer_failed(group.id(), EAGAIN);
+        call_killer(group, news.signal, group.refused);
         group.refused.clear();
       }
       return;

@@ -215,14 +215,16 @@ SignalResult Supervisor::signal(Group& group, int sig) {
   }
   caller_proc_.scan([&](const ProcStat& process) {
     if (!process.alive() || !belongs(group, process, caller_proc_)) return;
-    Fd pidfd(group.ref.numeric_members ? -1 : sys_pidfd_open(process.pid));
+    bool numeric = group.ref.numeric_members;
+    Fd pidfd(numeric ? caller_proc_.open_process(process.pid) : sys_pidfd_open(process.pid));
     ProcStat again;
-    if (!pidfd.valid() && !group.ref.numeric_members) return;
-    if (!caller_proc_.stat(process.pid, &again) || again.start_time != process.start_time ||
-        !belongs(group, again, caller_proc_) || !still_ours(group, caller_proc_)) {
+    if (!pidfd.valid()) return;
+    if (!(numeric ? caller_proc_.stat_of(pidfd.get(), &again) : caller_proc_.stat(process.pid, &again)) ||
+        again.start_time != process.start_time || !belongs(group, again, caller_proc_) ||
+        !still_ours(group, caller_proc_)) {
       return;
     }
-    int r = signal_process(pidfd.get(), process.pid, sig);
+    int r = signal_process(numeric ? -1 : pidfd.get(), process.pid, sig);
     if (r == 0)
       result.target = Target::Members;
     else if (r != -ESRCH)
@@ -292,11 +294,21 @@ void Supervisor::finish(Group& group, bool empty, Evidence evidence) {
     reap_later(group);
 }
 
+void Supervisor::call_killer(Group& group, int sig, const Vec<pid_t>& pids) {
+  group.report.notes |= kNoteNumericPids;
+  group.report.steps.push({sig, Target::Killer, 0, now_ns() - group.teardown_start});
+  if (!listener_->start_killer(group, sig, pids)) killer_failed(group.id(), EAGAIN);
+}
+
 void Supervisor::killer_failed(uint64_t id, int err) {
   Group* group = find(id);
   if (group == nullptr) return;
   group->report.notes |= kNoteKillerFailed;
-  group->report.steps.push({group->ladder.signal(), Target::Killer, err, now_ns() - group->teardown_start});
+  for (size_t i = group->report.steps.size(); i-- > 0;) {
+    if (group->report.steps[i].target != Target::Killer) continue;
+    group->report.steps[i].err = err;
+    return;
+  }
 }
 
 void Supervisor::on_event(Token token) {
@@ -314,6 +326,9 @@ void Supervisor::on_timers(uint64_t now) {
     switch (timer->kind) {
       case kTimeout:
         group.killer_timed_out = group.killer_for != 0;
+        if (Group* target = group.killer_timed_out ? find(group.killer_for) : nullptr) {
+          target->report.notes |= kNoteKillerTimeout;  // now: it may not be killable at all
+        }
         begin(group, Cause::Timeout, group.killer_timed_out);
         break;
       case kLadder:

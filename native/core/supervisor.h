@@ -66,7 +66,7 @@ struct GroupOptions {
 
 struct Watched {  // a member that somebody waits for
   pid_t pid;
-  int pidfd;  // owned; in epoll
+  int pidfd;  // owned; in epoll. With numeric_members a descriptor of /proc/PID
   uint64_t start_time;
   int32_t signalled;  // number of the ladder step that has reached it
   bool ended;         // out of epoll; kept for what its pidfd pins
@@ -104,9 +104,12 @@ struct Group {
   uint32_t clean_scans = 0;
   uint32_t retries = 0;
   Vec<Watched> members;
-  size_t watched = 0;  // of them, those in epoll
+  size_t watched = 0;   // of them, those in epoll
   Vec<ProcStat> found;  // live members of the last census
   uint32_t found_zombies = 0;
+  uint64_t zombie_hash = 0;       // of the last census: which zombies it saw
+  uint64_t last_zombie_hash = 0;  // of the one before
+  int32_t members_step = 0;       // the ladder step that has its record of members signalled one by one
   // Containment `tree` (remote.cc). The guardian is our child; the leader is the guardian's.
   bool tree = false;      // a guardian runs the ladder
   bool starting = false;  // the command has not been heard of yet
@@ -232,10 +235,11 @@ class Supervisor {
   void settle(Group& group);
   void request_census(Group& group);
   void retry_later(Group& group);
-  void after_census(Group& group, uint64_t started, bool complete);
-  void no_live_member(Group& group, uint64_t started);
+  void after_census(Group& group, uint64_t started, bool complete, bool exact);
+  void no_live_member(Group& group, uint64_t started, bool exact);
   bool signal_members(Group& group);
   void run_killer(Group& group);
+  void call_killer(Group& group, int sig, const Vec<pid_t>& pids);
   void name_survivors(Group& group, bool complete);
   Watched* watch(Group& group, const ProcStat& member, ProcFs& proc);
   void unwatch(Group& group, size_t i);

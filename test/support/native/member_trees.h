@@ -5,7 +5,6 @@
 #include "member.h"
 
 #include <pthread.h>
-#include <time.h>
 
 static char** args;  // what follows the verb
 static char** arg_end;
@@ -52,19 +51,28 @@ static void verb_stopped_member(const char* verb) {
   sleep_for_ever();
 }
 
-// A vfork parent whose child is stopped: /proc shows the parent as D.
-static void verb_vfork_parent(const char* verb) {
-  pid_t middle = start(0);
-  if (middle > 0) {
-    char path[64], text[512] = "";
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)middle);
-    while (!strstr(text, ") D ")) {
-      int fd = open(path, O_RDONLY);
-      ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-      if (n < 0) die(path);
-      text[n] = 0;
-      close(fd);
+static void await_state(pid_t pid, const char *state) {
+  char path[64], text[512] = "";
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  while (!strstr(text, state)) {
+    int fd = open(path, O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n < 0) die(path);
+    text[n] = 0;
+    close(fd);
+  }
+}
+
+// A vfork parent whose child is stopped: /proc shows the parent as D. members: parent, child.
+static void verb_vfork_parent(const char *verb) {
+  if (start(0) > 0) {
+    pid_t pids[2];
+    for (int i = 0; i < 2; i++) {
+      if (read(said[0], &pids[i], sizeof pids[i]) != (ssize_t)sizeof pids[i]) die("vfork-parent");
     }
+    await_state(pids[0], ") D ");
+    await_state(pids[1], ") T ");
+    for (int i = 0; i < 2; i++) say(pids[i]);
     ready(verb, 2);
     sleep_for_ever();
   }
@@ -171,14 +179,15 @@ static void verb_main_thread_ended(const char* verb) {
   sleep_for_ever();
 }
 
-// A process forks its successor and exits, for ever (bounded by LIFE_SECONDS): no /proc scan finds it for certain.
-static void verb_fork_chain(const char* verb) {
+// [GENERATIONS]: a process forks its successor and exits, as fast as it can (some 10,000 a second): no /proc scan finds it
+// for certain. The number is bounded, because with a slow init its zombies fill the machine's table of pids.
+static void verb_fork_chain(const char *verb) {
   if (start(0) == 0) {
+    int generations = number(0, 6000);
     on(SIGTERM, SIG_IGN);
-    time_t end = time(NULL) + LIFE_SECONDS / 10;
     say(getpid());
-    while (time(NULL) < end) {
-      if (fork() > 0) _exit(0);
+    for (int i = 0; i < generations; i++) {
+      if (fork() != 0) _exit(0);
     }
     _exit(0);
   }

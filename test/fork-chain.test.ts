@@ -1,0 +1,132 @@
+// A chain that forks and exits as fast as it can hides from scans of /proc: empty may not be claimed while it runs, also
+// where the zombies of its dead links fill the group because nobody reaps them (a container without an init).
+import { spawnSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import type { TeardownReport } from '../lib/types.js';
+import { runNodeJson } from './support/run-node.js';
+import { scaled } from './support/scale.js';
+import { useScenario } from './support/scenario.js';
+
+const namespace = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+
+/** Who inherits the orphaned links: an init that reaps them, or Node itself, which never waits for a stranger. */
+const inits: [name: string, via: readonly string[], rounds: number, repetitions: number][] = [
+  ['an init that reaps', [...namespace, 'sh', '-c', '"$@"; exit $?', 'sh', 'setsid', '--wait'], scaled(4), 1],
+  // One round a namespace: the zombies hold thousands of pids, until the namespace ends.
+  ['nobody who reaps', [...namespace, 'setsid', '--wait'], 1, scaled(4)],
+];
+
+const probe = spawnSync(namespace[0] ?? '', [...namespace.slice(1), 'true']);
+const reason = probe.status === 0 ? '' : `no PID namespace here: ${probe.error ?? probe.stderr}`;
+if (reason) process.stderr.write(`fork-chain: skipped, ${reason}\n`);
+
+interface Round {
+  how: string;
+  report: TeardownReport;
+  forks: number;
+}
+
+/** In a namespace of its own, a pid that is given while the subject itself runs no code but this goes to the chain. */
+const tools = `
+  import { readFileSync } from 'node:fs';
+  function forks() {
+    const last = () => Number(readFileSync('/proc/sys/kernel/ns_last_pid', 'latin1'));
+    const first = last();
+    for (const end = performance.now() + 50; performance.now() < end; ) last();
+    return last() - first;
+  }
+  const teardown = [{ signal: 'SIGTERM', graceMs: 600 }];
+  const killWaitMs = 5000;
+  const stdio = ['ignore', 'pipe', 'inherit'];
+  async function started(kind) {
+    if (kind === 'spawn') {
+      const group = await spawn(member, ['fork-chain'], { stdio, teardown, killWaitMs });
+      await readReady(group.stdout);
+      return group;
+    }
+    const child = nodeProcess.spawn(member, ['fork-chain'], { stdio, detached: true });
+    await readReady(child.stdout);
+    return attach(child.pid, { teardown, killWaitMs });
+  }
+  function end(pgid) {
+    try { process.kill(-pgid, 'SIGKILL'); } catch {}
+  }
+  const rounds = [];
+  const total = Number(process.argv.at(-1));
+`;
+
+describe.skipIf(reason !== '')('a fork chain is never called empty while it runs', () => {
+  const scenario = useScenario();
+
+  for (const [name, via, rounds, repetitions] of inits) {
+    /** Each repetition has a namespace of its own. */
+    async function run(source: string, kind = ''): Promise<Round[]> {
+      const seen: Round[] = [];
+      for (let i = 0; i < repetitions; i++) {
+        const answer = await runNodeJson<Round[]>(
+          { source: `${tools} ${source} console.log(JSON.stringify(rounds)); process.exit(0);` },
+          { args: [kind, String(rounds)], env: scenario.env, via },
+        );
+        seen.push(...answer);
+      }
+      return seen;
+    }
+
+    it(`ENGINE 10: control: the chain outlives its leader, ${name}`, async () => {
+      const [only] = await run(
+        `const group = await started('spawn');
+        process.kill(group.pid, 'SIGKILL');
+        await group.exited;
+        rounds.push({ how: 'control', report: null, forks: forks() });
+        end(group.pgid);
+        await oracle.waitUntil(() => forks() === 0);`,
+      );
+      expect(only?.forks).toBeGreaterThan(0);
+    });
+
+    for (const kind of ['spawn', 'attach']) {
+      it(`ENGINE 10: stop() after ${kind}(), ${name}`, async () => {
+        const seen = await run(
+          `for (let i = 0; i < total; i++) {
+          const how = process.argv.at(-2);
+          const group = await started(how);
+          const report = await group.stop();
+          rounds.push({ how, report, forks: forks() });
+          end(group.pgid);
+        }`,
+          kind,
+        );
+        for (const { how, report, forks } of seen) {
+          const told = `${how}: ${JSON.stringify(report)}`;
+          if (report.empty) expect(forks, told).toBe(0);
+          // An attached group that is signalled member by member may outrun its signals: then it is a survivor, and said so.
+          else expect(how, told).toBe('attach');
+        }
+      });
+    }
+
+    it(`ENGINE 10: gone does not settle while the chain of a dead leader runs, ${name}`, async () => {
+      const seen = await run(
+        `for (let i = 0; i < total; i++) {
+          const group = await started('spawn');
+          process.kill(group.pid, 'SIGKILL');
+          await group.exited;
+          let early = null;
+          group.gone.then((report) => { early = report; });
+          for (let turn = 0; turn < 6 && early === null; turn++) {
+            forks();
+            await new Promise(setImmediate);
+          }
+          if (early) rounds.push({ how: 'gone by itself', report: early, forks: forks() });
+          const report = await group.stop();
+          rounds.push({ how: 'stop', report, forks: forks() });
+          end(group.pgid);
+        }`,
+      );
+      for (const { how, report, forks } of seen) {
+        expect(report.empty, how).toBe(true);
+        expect(forks, `${how}: ${JSON.stringify(report)}`).toBe(0);
+      }
+    });
+  }
+});
