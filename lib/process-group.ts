@@ -253,7 +253,10 @@ export class ProcessGroup<
       case Row.Gone: {
         const report = readReport(row, this.mechanism.containment);
         this.#report = report;
-        if (report.empty) dropTicket(this.#ticket);
+        if (report.empty) {
+          dropTicket(this.#ticket);
+          this.#streams?.groupGone();
+        }
         this.#change(report.empty ? 'empty' : 'survivors');
         this.#resolveGone(report);
         this.#letGo();

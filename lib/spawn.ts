@@ -48,9 +48,14 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
     const ticket = openHandleTicket((type, row, ticket) => {
       if (type === Row.Spawned) {
         const group = makeHandle(plan, row, ticket);
+        if (plan.signal?.aborted) {
+          // It fired while this news was on its way: spawn has not settled yet, so nothing may be left of it.
+          void group.kill().then(() => reject(new AbortError(plan.signal?.reason)));
+        } else {
+          followSignal(group, plan.signal);
+          resolve(group);
+        }
         settled();
-        followSignal(group, plan.signal);
-        resolve(group);
         return group;
       }
       dropTicket(ticket);
@@ -105,10 +110,6 @@ function makeHandle(plan: SpawnPlan, row: RowView, ticket: number): ProcessGroup
 function followSignal(group: ProcessGroup, signal: AbortSignal | undefined): void {
   if (signal === undefined) return;
   const onAbort = () => void group.end('abort');
-  if (signal.aborted) {
-    onAbort();
-    return;
-  }
   signal.addEventListener('abort', onAbort, { once: true });
   void group.gone.then(() => signal.removeEventListener('abort', onAbort));
 }
@@ -116,8 +117,8 @@ function followSignal(group: ProcessGroup, signal: AbortSignal | undefined): voi
 async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupError | AbortError> {
   const [err, stage, index, killedBy] = [row.at(2), stageName(row.at(3)), row.at(4), row.at(5)];
   const syscall = row.payload().syscall ?? 'clone';
+  if (plan.signal?.aborted && (err === ECANCELED || killedBy !== 0)) return new AbortError(plan.signal.reason);
   if (err === ECANCELED) {
-    if (plan.signal?.aborted) return new AbortError(plan.signal.reason);
     return new SpawnError(`spawn ${plan.file}: the process is ending`, { code: 'ERR_PROCESS_EXITING', stage: 'clone' });
   }
   if (killedBy !== 0) {

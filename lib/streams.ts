@@ -70,6 +70,11 @@ export class ChildStreams {
     this.#armDrain();
   }
 
+  /** Nobody is left who could read our input. */
+  groupGone(): void {
+    this.stdio[0]?.destroy();
+  }
+
   #armDrain(): void {
     if (this.#drainMs === Number.POSITIVE_INFINITY || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {

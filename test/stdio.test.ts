@@ -19,7 +19,7 @@ import { text } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { output, type ProcessGroup, type StdioOption, spawn } from '../dist/index.js';
-import { openFds } from './support/oracle.js';
+import { openFds, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { runNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
@@ -103,6 +103,15 @@ describe('pipes', () => {
     stdin.end('z');
     await group.kill();
     expect(await group.closed).toMatchObject({ truncated: false });
+  });
+
+  it('stdin that nobody ended is closed after the end of the child', async () => {
+    const before = openFds().length;
+    for (let i = 0; i < 10; i++) {
+      const group = await spawn(member, ['exit', '0'], { stdio: ['pipe', 'ignore', 'ignore'], env: scenario.env });
+      await Promise.all([group.gone, group.closed]);
+    }
+    await waitUntil(() => openFds().length <= before, { timeoutMs: 2_000, what: 'all stdin pipes are closed' });
   });
 
   it('a supervisor that writes to a dead child does not crash', async () => {

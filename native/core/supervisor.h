@@ -86,6 +86,7 @@ struct Group {
   bool list_due = false;    // members() asked
   bool signal_due = false;  // the current step is still to reach members one by one
   bool final_due = false;
+  bool leader_dead = false;     // a scan saw it as a zombie
   bool leader_watched = false;  // its pidfd is in epoll
   bool sweep_due = false;       // a member's pidfd became readable
   int32_t step = 0;
@@ -244,6 +245,8 @@ class Supervisor {
   Watched* watch(Group& group, const ProcStat& member, ProcFs& proc);
   void unwatch(Group& group, size_t i);
   void sweep_members(Group& group);
+  // members.cc
+  bool numeric(const Group& group) const { return group.ref.numeric_members || !(features_ & kFeaturePidfd); }
   bool still_ours(const Group& group, ProcFs& proc);
   void adopt_members(Group& group);
   void number_lost(Group& group);
