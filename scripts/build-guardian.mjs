@@ -22,7 +22,13 @@ export function buildGuardian(variant = 'plain') {
   const language = ['-x', 'c++', '-std=c++20', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics'];
   const common = ['-D_GNU_SOURCE', '-Inative', '-Wall', '-Wextra'];
   // The half between clone and exec: no instrumentation, no hidden calls.
-  const bare = ['-O2', '-fno-stack-protector', '-fno-sanitize=all', '-fno-builtin', '-fno-tree-loop-distribute-patterns'];
+  const bare = [
+    '-O2',
+    '-fno-stack-protector',
+    '-fno-sanitize=all',
+    '-fno-builtin',
+    '-fno-tree-loop-distribute-patterns',
+  ];
   const sanitized = variant === 'asan';
   const musl = !sanitized && has('musl-gcc');
   const compiler = musl ? 'musl-gcc' : (process.env.CC ?? 'gcc');
@@ -30,7 +36,9 @@ export function buildGuardian(variant = 'plain') {
     ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
     : ['-Os', '-static', '-s', '-fno-asynchronous-unwind-tables', '-ffunction-sections', '-Wl,--gc-sections'];
   const child = `${out}-child.o`;
-  let status = run(compiler, [...language, ...common, ...bare, '-c', 'native/core/child.cc', '-o', child], { cwd: root });
+  let status = run(compiler, [...language, ...common, ...bare, '-c', 'native/core/child.cc', '-o', child], {
+    cwd: root,
+  });
   if (status !== 0) return status;
   // Linked beside its place and moved there: a running guardian keeps its file.
   const inputs = [...sources, '-x', 'none', child];

@@ -123,7 +123,13 @@ describe('boundaries of the native code', () => {
   });
 
   it('boundary: the loop does not sleep', () => {
-    expect(outside(native, ['native/core/spawn.cc', 'native/guardian/tree.cc'], /\b(usleep|sleep|nanosleep|clock_nanosleep)\s*\(/)).toEqual([]);
+    expect(
+      outside(
+        native,
+        ['native/core/spawn.cc', 'native/guardian/tree.cc'],
+        /\b(usleep|sleep|nanosleep|clock_nanosleep)\s*\(/,
+      ),
+    ).toEqual([]);
   });
 });
 

@@ -144,7 +144,7 @@ CHILD_INLINE void set_rlimits(ChildPlan* p) {
     uint64_t value[2] = {l.soft, l.hard};
     long r;
     if (l.keep_hard) {
-      uint64_t now[2];
+      uint64_t now[2] = {0, 0};
       if ((r = call(__NR_prlimit64, 0, l.resource, 0, arg(now))) < 0) fail(p, r, l.resource);
       value[1] = now[1];
     }

@@ -76,7 +76,7 @@ CHILD_INLINE void close_strays_by_proc(ChildPlan* p) {
     while ((n = call(__NR_getdents64, dir, arg(buffer), sizeof buffer)) > 0) {
       for (long at = 0; at < n;) {
         const Dirent64* entry = reinterpret_cast<const Dirent64*>(buffer + at);
-        at += entry->reclen;
+        at += entry->reclen;  // NOLINT(clang-analyzer-core.uninitialized.Assign): filled by the inline system call
         if (entry->name[0] < '0' || entry->name[0] > '9') continue;
         int32_t fd = 0;
         for (const char* c = entry->name; *c != 0; c++) fd = fd * 10 + (*c - '0');

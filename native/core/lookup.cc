@@ -48,12 +48,11 @@ int find_program(const char* file, const char* path, const char* cwd, Candidates
     if (end > entry) out->text.push('/');
     for (size_t i = 0; i <= length; i++) out->text.push(file[i]);
     const char* candidate = out->text.data() + start;
-    int dir = AT_FDCWD;
-    if (candidate[0] != '/' && cwd != nullptr) {
-      if (!base.valid()) base.reset(open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC));
-      dir = base.get();  // -1 for a missing cwd: the child's chdir reports that
-    }
-    if (exists(dir, candidate)) {
+    bool from_cwd = candidate[0] != '/' && cwd != nullptr;
+    if (from_cwd && !base.valid()) base.reset(open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    // A cwd that is not there is reported by the child's chdir.
+    bool found = from_cwd && !base.valid() ? true : exists(from_cwd ? base.get() : AT_FDCWD, candidate);
+    if (found) {
       out->paths.push(candidate);
     } else {
       out->text.truncate(start);

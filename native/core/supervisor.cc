@@ -187,7 +187,7 @@ void Supervisor::on_event(Token token) {
 void Supervisor::on_timers(uint64_t now) {
   while (Timer* timer = timers_.take_due(now)) {
     Group& group = *static_cast<Group*>(timer->owner);
-    switch (timer->kind) {
+    switch (static_cast<TimerKind>(timer->kind)) {
       case kTimeout:
         group.killer_timed_out = group.killer_for != 0;
         if (Group* target = group.killer_timed_out ? find(group.killer_for) : nullptr) {

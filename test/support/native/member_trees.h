@@ -51,7 +51,7 @@ static void verb_stopped_member(const char* verb) {
   sleep_for_ever();
 }
 
-static void await_state(pid_t pid, const char *state) {
+static void await_state(pid_t pid, const char* state) {
   char path[64], text[512] = "";
   snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
   while (!strstr(text, state)) {
@@ -64,7 +64,7 @@ static void await_state(pid_t pid, const char *state) {
 }
 
 // A vfork parent whose child is stopped: /proc shows the parent as D. members: parent, child.
-static void verb_vfork_parent(const char *verb) {
+static void verb_vfork_parent(const char* verb) {
   if (start(0) > 0) {
     pid_t pids[2];
     for (int i = 0; i < 2; i++) {
@@ -179,9 +179,9 @@ static void verb_main_thread_ended(const char* verb) {
   sleep_for_ever();
 }
 
-// [GENERATIONS]: a process forks its successor and exits, as fast as it can (some 10,000 a second): no /proc scan finds it
-// for certain. The number is bounded, because with a slow init its zombies fill the machine's table of pids.
-static void verb_fork_chain(const char *verb) {
+// [GENERATIONS]: a process forks its successor and exits, as fast as it can (some 10,000 a second): no /proc scan finds
+// it for certain. The number is bounded, because with a slow init its zombies fill the machine's table of pids.
+static void verb_fork_chain(const char* verb) {
   if (start(0) == 0) {
     int generations = number(0, 6000);
     on(SIGTERM, SIG_IGN);
