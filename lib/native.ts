@@ -61,7 +61,25 @@ export interface Payload {
 
 /** What the addon exports. Numbers below zero are negative errnos. */
 export interface Binding {
-  start(deliver: (count: number) => void): Float64Array | number;
+  start(deliver: (count: number) => void): Engine | number;
+  probe(): number[];
+  getpgid(pid: number): number;
+  getpgrp(): number;
+  getsid(pid: number): number;
+  setpgid(pid: number, pgid: number): number;
+  setsid(): number;
+  guardPgid(pgid: number): number;
+  killpg(pgid: number, signal: number): number;
+  pidfdOpen(pid: number): number;
+  pidfdSend(pidfd: number, signal: number): number;
+  closeFd(fd: number): number;
+  tcgetpgrp(fd: number): number;
+  tcsetpgrp(fd: number, pgid: number): number;
+}
+
+/** The engine, bound to our queue. Numbers below zero are negative errnos. */
+export interface Engine {
+  readonly rows: Float64Array;
   spawn(
     ticket: number,
     file: string,
@@ -89,21 +107,8 @@ export interface Binding {
   payload(row: number): Payload;
   ref(): void;
   unref(): void;
-  probe(): number[];
   watchPidfd(fd: number, ticket: number): number;
   forgetPidfd(fd: number, ticket: number): void;
-  getpgid(pid: number): number;
-  getpgrp(): number;
-  getsid(pid: number): number;
-  setpgid(pid: number, pgid: number): number;
-  setsid(): number;
-  guardPgid(pgid: number): number;
-  killpg(pgid: number, signal: number): number;
-  pidfdOpen(pid: number): number;
-  pidfdSend(pidfd: number, signal: number): number;
-  closeFd(fd: number): number;
-  tcgetpgrp(fd: number): number;
-  tcsetpgrp(fd: number, pgid: number): number;
 }
 
 /** One row of an event: column 0 is its type, column 1 the ticket. Valid during the call only. */
@@ -135,14 +140,15 @@ function load(): Binding {
 }
 
 const sinks = new Map<number, RowSink>();
-let rows: Float64Array | undefined;
+let started: Engine | undefined;
+let rows: Float64Array;
 let lastTicket = 0;
 let offset = 0;
 let index = 0;
 
 const view: RowView = {
-  at: (column) => (rows as Float64Array)[offset + column] as number,
-  payload: () => (loaded as Binding).payload(index),
+  at: (column) => rows[offset + column] as number,
+  payload: () => (started as Engine).payload(index),
 };
 
 function deliver(count: number): void {
@@ -161,15 +167,15 @@ function deliver(count: number): void {
   }
 }
 
-/** The addon with its engine running. The first call in an Environment makes its queue; the first in a process the thread. */
-export function engine(): Binding {
-  const native = binding();
-  if (rows === undefined) {
-    const started = native.start(deliver);
-    if (typeof started === 'number') throw systemError(started, 'epoll_create1', 'register', 'cannot start the engine');
-    rows = started;
+/** The engine. The first call of a copy of this module makes its queue, the first in a process starts the thread. */
+export function engine(): Engine {
+  if (started === undefined) {
+    const answer = binding().start(deliver);
+    if (typeof answer === 'number') throw systemError(answer, 'epoll_create1', 'register', 'cannot start the engine');
+    started = answer;
+    rows = answer.rows;
   }
-  return native;
+  return started;
 }
 
 /** A ticket names one receiver of rows until it is dropped. */
@@ -187,10 +193,10 @@ export function dropTicket(ticket: number): void {
 let holds = 0;
 /** Keeps the event loop alive; each call is paired with one of letGo(). */
 export function hold(): void {
-  if (holds++ === 0) binding().ref();
+  if (holds++ === 0) engine().ref();
 }
 export function letGo(): void {
-  if (--holds === 0) binding().unref();
+  if (--holds === 0) engine().unref();
 }
 
 /** Error name of a negative errno. */

@@ -29,6 +29,12 @@ const variants = {
   },
 };
 
+// Not about the addon, or about programs that do not run under a preloaded runtime (ps, a shell on a terminal).
+const excluded = ['cli-*', 'terminal-*', 'guardian-cli-*', 'demo', 'boundaries', 'support', 'two-copies'].map(
+  (name) => `test/${name}.test.ts`,
+);
+console.log(`left out of this run: ${excluded.join(' ')}`);
+
 const name = process.argv[2];
 const variant = variants[name];
 if (!variant) throw new Error('usage: test-sanitized.mjs asan | tsan');
@@ -48,6 +54,7 @@ chmodSync(directory, 0o777); // Children under another uid report too.
 const env = {
   PROCGROUP_TEST_SCALE: process.env.PROCGROUP_TEST_SCALE ?? '0.05',
   PROCGROUP_TEST_ADDON: addon,
+  PROCGROUP_TEST_EXCLUDE: excluded.join(','),
   LD_PRELOAD: library,
   ...variant.options(join(directory, 'report')),
 };

@@ -11,34 +11,15 @@
 namespace procgroup {
 namespace {
 
-struct Instance {
-  Environment* environment = nullptr;
-};
-
-Environment* environment_of(Napi::Env env) { return env.GetInstanceData<Instance>()->environment; }
+// A function of what start() gave: it is bound to its Environment.
+Environment* environment_of(const Napi::CallbackInfo& info) { return static_cast<Environment*>(info.Data()); }
 
 Napi::Value number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
 
-// start(deliver): makes the engine and this Environment's queue. A negative errno, or the rows that deliver(count)
-// reads.
-Napi::Value start(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Instance* instance = env.GetInstanceData<Instance>();
-  if (instance->environment == nullptr) {
-    int error = 0;
-    if (Engine::get(&error) == nullptr) return number(env, error);
-    instance->environment = Environment::create(env, info[0]);
-    if (instance->environment == nullptr) return number(env, -ENOMEM);
-  }
-  return Napi::Value(env, instance->environment->buffer());
-}
-
-void spawn_job(const Napi::CallbackInfo& info) {
-  Engine::peek()->submit(read_job(info, environment_of(info.Env())->id()));
-}
+void spawn_job(const Napi::CallbackInfo& info) { Engine::peek()->submit(read_job(info, environment_of(info)->id())); }
 
 void cancel(const Napi::CallbackInfo& info) {
-  Engine::peek()->cancel(environment_of(info.Env())->id(), info[0].As<Napi::Number>().Uint32Value());
+  Engine::peek()->cancel(environment_of(info)->id(), info[0].As<Napi::Number>().Uint32Value());
 }
 
 uint64_t id_of(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
@@ -71,7 +52,7 @@ Napi::Value watch_stops(const Napi::CallbackInfo& info) {
 void holders(const Napi::CallbackInfo& info) {
   auto job = std::make_unique<Job>();
   job->kind = Job::Kind::Holders;
-  job->environment = environment_of(info.Env())->id();
+  job->environment = environment_of(info)->id();
   job->ticket = info[0].As<Napi::Number>().Uint32Value();
   job->inode = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
   Engine::peek()->submit(std::move(job));
@@ -90,7 +71,7 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
   int error = 0;
   uint64_t id =
       Engine::peek()->attach(info[1].As<Napi::Number>().Int32Value(), std::move(options), killer,
-                             environment_of(env)->id(), info[0].As<Napi::Number>().Uint32Value(), &placement, &error);
+                             environment_of(info)->id(), info[0].As<Napi::Number>().Uint32Value(), &placement, &error);
   if (id == 0) return number(env, -error);
   Napi::Array result = Napi::Array::New(env, 4);
   result.Set(0u, number(env, static_cast<double>(id)));
@@ -114,7 +95,7 @@ Napi::Object process_object(Napi::Env env, const ProcStat& stat) {
 // What a row could not hold; called by deliver() only, for rows of its batch.
 Napi::Value payload(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  Payload* payload = environment_of(env)->payload(info[0].As<Napi::Number>().Uint32Value());
+  Payload* payload = environment_of(info)->payload(info[0].As<Napi::Number>().Uint32Value());
   if (payload == nullptr) return env.Null();
   Napi::Object object = Napi::Object::New(env);
   auto list = [&](const char* name, const auto& values, auto make) {
@@ -124,7 +105,7 @@ Napi::Value payload(const Napi::CallbackInfo& info) {
   };
   if (payload->syscall != nullptr) object["syscall"] = Napi::String::New(env, payload->syscall);
   list("fds", payload->fds, [&](int fd) { return number(env, fd); });
-  environment_of(env)->hand_over(payload->fds);
+  environment_of(info)->hand_over(payload->fds);
   payload->fds.clear();  // the caller's from here on
   list("steps", payload->steps, [&](const StepRecord& step) {
     Napi::Object o = Napi::Object::New(env);
@@ -156,8 +137,8 @@ Napi::Value payload(const Napi::CallbackInfo& info) {
   return object;
 }
 
-void ref(const Napi::CallbackInfo& info) { environment_of(info.Env())->ref(); }
-void unref(const Napi::CallbackInfo& info) { environment_of(info.Env())->unref(); }
+void ref(const Napi::CallbackInfo& info) { environment_of(info)->ref(); }
+void unref(const Napi::CallbackInfo& info) { environment_of(info)->unref(); }
 
 // [available bits, errno of each feature in turn]: by real calls, without starting the engine.
 Napi::Value probe(const Napi::CallbackInfo& info) {
@@ -173,21 +154,29 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
 Napi::Value watch_pidfd(const Napi::CallbackInfo& info) {
   int fd = info[0].As<Napi::Number>().Int32Value();
   uint32_t ticket = info[1].As<Napi::Number>().Uint32Value();
-  return number(info.Env(), Engine::peek()->watch_pidfd(fd, environment_of(info.Env())->id(), ticket));
+  return number(info.Env(), Engine::peek()->watch_pidfd(fd, environment_of(info)->id(), ticket));
 }
 
 void forget_pidfd(const Napi::CallbackInfo& info) {
   int fd = info[0].As<Napi::Number>().Int32Value();
   uint32_t ticket = info[1].As<Napi::Number>().Uint32Value();
-  Engine::peek()->forget_pidfd(fd, environment_of(info.Env())->id(), ticket);
+  Engine::peek()->forget_pidfd(fd, environment_of(info)->id(), ticket);
 }
 
-Napi::Object init(Napi::Env env, Napi::Object exports) {
-  static const bool remembered = (remember_started_limits(), true);
-  (void)remembered;
-  env.SetInstanceData(new Instance);
-  auto set = [&](const char* name, auto function) { exports.Set(name, Napi::Function::New(env, function, name)); };
-  set("start", start);
+// start(deliver): starts the engine of the process at its first call, and makes a queue for the caller. Each copy of
+// the JavaScript that is loaded into one thread calls it, and gets functions bound to a queue of its own. A negative
+// errno, or an object with `rows`, which deliver(count) reads, and the functions.
+Napi::Value start(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int error = 0;
+  if (Engine::get(&error) == nullptr) return number(env, error);
+  Environment* environment = Environment::create(env, info[0]);
+  if (environment == nullptr) return number(env, -ENOMEM);
+  Napi::Object bound = Napi::Object::New(env);
+  bound.Set("rows", Napi::Value(env, environment->buffer()));
+  auto set = [&](const char* name, auto function) {
+    bound.Set(name, Napi::Function::New(env, function, name, environment));
+  };
   set("spawn", spawn_job);
   set("cancel", cancel);
   set("begin", begin);
@@ -200,9 +189,16 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   set("payload", payload);
   set("ref", ref);
   set("unref", unref);
-  set("probe", probe);
   set("watchPidfd", watch_pidfd);
   set("forgetPidfd", forget_pidfd);
+  return bound;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  static const bool remembered = (remember_started_limits(), true);
+  (void)remembered;
+  exports.Set("start", Napi::Function::New(env, start, "start"));
+  exports.Set("probe", Napi::Function::New(env, probe, "probe"));
   add_posix(env, exports);
   return exports;
 }

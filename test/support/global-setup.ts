@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
-import { MARK, newMark } from './environment.mjs';
+import { MARK, newMark, subjectEnv } from './environment.mjs';
 import { alive, killMarked } from './oracle.js';
 import { build, sources } from './paths.mjs';
 
@@ -34,6 +34,9 @@ export default function setup(): () => void {
   compileTools();
   const { id, env } = newMark();
   process.env[MARK] = env[MARK];
+  // A sanitizer's runtime: the workers load the addon too. In them it is put aside again.
+  const { LD_PRELOAD } = subjectEnv();
+  if (LD_PRELOAD !== undefined) process.env.LD_PRELOAD = LD_PRELOAD;
   // Vitest's workers bear the mark itself; what they start bears one below it.
   return () => {
     const left = alive(`${id}.`);
