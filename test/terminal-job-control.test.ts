@@ -202,7 +202,7 @@ describe('without a shell', () => {
   });
 
   it('a hang-up ends the command, and the status says so', async () => {
-    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}:$$; exec cat`], { env: subjectEnv(scenario.env) });
+    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}:$$; exec sleep 1000`], { env: subjectEnv(scenario.env) });
     scenario.defer(() => pty.close());
     const [, pid] = await pty.expect(/ready:(\d+)\r\n/);
     pty.hangup();

@@ -44,12 +44,14 @@ void Engine::on_leader_exit(Group& group) {
 }
 
 void Engine::on_draining(Group& group) {
+  if (group.starting) return;  // a spawn that has not settled
   Event event = make_event(EventType::Draining, group);
   event.row[2] = static_cast<double>(group.report.cause);
   post(group.owner, std::move(event));
 }
 
 void Engine::on_gone(Group& group) {
+  if (group.starting) return on_failed(group, group.failure);
   uint64_t id = group.id();
   std::erase_if(killers_, [&](auto& entry) { return entry.first == id; });
   if (group.cancelled_owner != 0) {

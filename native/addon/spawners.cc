@@ -280,6 +280,7 @@ void Engine::cancel(uint32_t environment, uint32_t ticket) {
     supervisor_.begin(*group, Cause::Abort, true);
     break;
   }
+  wake_for_deadline();
   unlock();
 }
 

@@ -45,7 +45,7 @@ CHILD_INLINE void send_verdict(ChildPlan* p) {
   call(__NR_write, p->verdict_fd, arg(&v), sizeof v);
 }
 
-[[noreturn]] CHILD_INLINE void fail(ChildPlan* p, long result, int32_t index = -1) {
+[[noreturn]] __attribute__((noinline)) static void fail(ChildPlan* p, long result, int32_t index = -1) {
   p->error_index = index;
   p->error = static_cast<int32_t>(-result);
   if (p->verdict_fd >= 0) send_verdict(p);
@@ -204,7 +204,7 @@ CHILD_INLINE void close_strays_by_proc(ChildPlan* p) {
     while ((n = call(__NR_getdents64, dir, arg(buffer), sizeof buffer)) > 0) {
       for (long at = 0; at < n;) {
         const Dirent64* entry = reinterpret_cast<const Dirent64*>(buffer + at);
-        at += entry->reclen;
+        at += entry->reclen;  // NOLINT(clang-analyzer-core.uninitialized.Assign): getdents64 wrote it
         if (entry->name[0] < '0' || entry->name[0] > '9') continue;
         int32_t fd = 0;
         for (const char* c = entry->name; *c != 0; c++) fd = fd * 10 + (*c - '0');
@@ -244,7 +244,7 @@ CHILD_INLINE void set_rlimits(ChildPlan* p) {
     if (l.keep_hard) {
       uint64_t now[2];
       if ((r = call(__NR_prlimit64, 0, l.resource, 0, arg(now))) < 0) fail(p, r, l.resource);
-      value[1] = now[1];
+      value[1] = now[1];  // NOLINT(clang-analyzer-core.uninitialized.Assign): prlimit64 wrote it
     }
     if ((r = call(__NR_prlimit64, 0, l.resource, arg(value), 0)) < 0) fail(p, r, l.resource);
   }

@@ -15,12 +15,16 @@ namespace {
 constexpr size_t kWatchLimit = 64;           // members waited for at a time, where the group is signalled as one
 constexpr uint64_t kFirstRetry = 5'000'000;  // 5 ms, doubled up to 1 s
 constexpr uint64_t kDying = 2'000'000;       // 2 ms
+constexpr uint32_t kLostScans = 3;           // before a tree without its guardian is called empty
 constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zombies is called empty without a SIGKILL
 
 }  // namespace
 
 bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
-  if (group.lost) return proc.has_environment(process.pid, group.mark);
+  if (group.lost) {  // a zombie has no environment: those of the leader's group are known by its number
+    bool dead_in_group = !process.alive() && group.ref.pgid > 0 && process.pgid == group.ref.pgid;
+    return dead_in_group || proc.has_environment(process.pid, group.mark);
+  }
   if (process.pid == group.ref.leader && !group.ref.leader_exited) return true;
   if (group.ref.pin == Pin::Leader) return false;
   return process.pgid == group.ref.pgid || (group.ref.session && process.sid == group.ref.sid);
@@ -159,6 +163,15 @@ void Supervisor::number_lost(Group& group) {
 }
 
 void Supervisor::no_live_member(Group& group, uint64_t started) {
+  if (group.lost) {
+    // A process within execve(2) has no environment to be known by: one scan is not enough. The number of the leader's
+    // group may answer for zombies that init has not reaped yet.
+    bool enough = ++group.clean_scans >= kLostScans;
+    if (enough && (group.found_zombies != 0 || probe_group(group.ref) == -ESRCH)) {
+      return finish(group, true, Evidence::Census);
+    }
+    return retry_later(group);
+  }
   Evidence strong = group.ref.session ? Evidence::Census : Evidence::Esrch;
   bool swept = group.killed_at != 0 && started > group.killed_at;
   if (!group.ref.leader_reaped && !swept && !group.options.killer) {
@@ -171,7 +184,7 @@ void Supervisor::no_live_member(Group& group, uint64_t started) {
   }
   if (group.ref.leader_reaped) {
     int r = probe_group(group.ref);
-    if (r == -ESRCH) return finish(group, true, group.lost ? Evidence::Census : strong);
+    if (r == -ESRCH) return finish(group, true, strong);
     // Somebody answers who cannot be seen: under hidepid this is a member of another user, not a zombie.
     if (r == -EPERM && group.found_zombies == 0) {
       group.report.notes |= kNoteProcUnreadable;
@@ -303,7 +316,7 @@ void Supervisor::name_survivors(Group& group, bool complete) {
   if (blind || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
   if (!group.ref.leader_reaped) return finish(group, true, Evidence::Census);
   int r = probe_group(group.ref);
-  if (r == -ESRCH) return finish(group, true, group.ref.session ? Evidence::Census : Evidence::Esrch);
+  if (r == -ESRCH) return finish(group, true, group.ref.session || group.lost ? Evidence::Census : Evidence::Esrch);
   if (r == -EPERM && group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
   if (group.killed_at != 0 || group.found_zombies != 0) return finish(group, true, Evidence::Census);
   finish(group, false, Evidence::Unverified);

@@ -39,7 +39,7 @@ int probe_group(const GroupRef& group) {
       return sys_pidfd_send_signal(group.pidfd.get(), 0, kPidfdSignalProcessGroup);
     case Pin::Zombie:
     case Pin::Members:
-      return killpg_guarded(group.pgid, 0);
+      return group.pgid > 0 ? killpg_guarded(group.pgid, 0) : -ESRCH;
     case Pin::Leader:
       break;
   }

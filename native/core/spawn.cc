@@ -184,7 +184,7 @@ const char* syscall_of(Stage stage) {
 }
 
 int allocate_child_stack(ChildStack* stack) {
-  size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  size_t page = static_cast<size_t>(getpagesize());
   void* base = mmap(nullptr, kStackSize + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (base == MAP_FAILED) return -errno;
   if (mprotect(base, page, PROT_NONE) != 0) {
