@@ -121,7 +121,7 @@ function planRlimits(value: unknown): number[] {
   const entries = Object.entries(record('options.rlimits', value)).filter(([, v]) => v !== undefined);
   const numbers = [entries.length];
   for (const [name, given] of entries) {
-    const resource = (RLIMITS as Record<string, number>)[name];
+    const resource = Object.hasOwn(RLIMITS, name) ? RLIMITS[name as RlimitName] : undefined;
     if (resource === undefined) throw invalidValue('options.rlimits', `has no limit named '${name}'`, value);
     const both =
       typeof given === 'object' && given !== null

@@ -51,7 +51,7 @@ function descriptorOf(name: string, value: object): number {
 function fileEntry(name: string, entry: FileStdio, index: number): [number, number, string] {
   const flags = entry.flags ?? (index === 0 ? 'r' : 'w');
   if (typeof flags !== 'string') throw invalidType(`${name}.flags`, 'of type string', flags);
-  const bits = FLAGS[flags];
+  const bits = Object.hasOwn(FLAGS, flags) ? FLAGS[flags] : undefined;
   if (bits === undefined) throw invalidValue(`${name}.flags`, 'is not a file flag', flags);
   const mode = entry.mode === undefined ? 0o666 : integer(`${name}.mode`, entry.mode, 0, 0o7777);
   return [bits, mode, path(`${name}.file`, entry.file)];

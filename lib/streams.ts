@@ -9,6 +9,9 @@ const require = createRequire(import.meta.url);
 // node:net is loaded with the first pipe: importing the package stays cheap.
 const net = (): typeof import('node:net') => require('node:net');
 
+/** What setTimeout can count. */
+const MAX_TIMEOUT = 0x7fffffff;
+
 /** Called before the child is started, so that nothing is left to load between taking the descriptors and owning them. */
 export function prepareStreams(): void {
   net();
@@ -76,7 +79,7 @@ export class ChildStreams {
   }
 
   #armDrain(): void {
-    if (this.#drainMs === Number.POSITIVE_INFINITY || this.#timer !== undefined) return;
+    if (this.#drainMs > MAX_TIMEOUT || this.#timer !== undefined) return; // 24 days and more: never
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       void this.#drainEnded();
@@ -89,7 +92,7 @@ export class ChildStreams {
     for (const { socket, fd } of this.#outputs) {
       if (socket.destroyed || socket.readableEnded || socketEnded(socket)) continue;
       const holders = await holdersOf(fd);
-      if (socket.destroyed || socket.readableEnded) continue;
+      if (socket.destroyed || socket.readableEnded || socketEnded(socket)) continue;
       const reading = socket.readableLength < socket.readableHighWaterMark;
       if (holders.length === 0 && !reading) {
         this.#armDrain();
@@ -148,8 +151,9 @@ function cut(socket: Socket): void {
     return;
   }
   handle.readStop();
+  const paused = socket.readableFlowing === false;
   socket.push(null);
-  socket.resume();
+  if (!paused) socket.resume();
 }
 
 /** Who else has the pipe open for writing. */

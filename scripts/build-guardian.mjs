@@ -1,7 +1,7 @@
 // Builds the guardian, a static executable without a C++ runtime: by musl-gcc where it is there, else by the system's C++
 // compiler and its static libc (larger, slower to exec). Usage: node scripts/build-guardian.mjs [asan]
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run } from './support.mjs';
 
@@ -20,10 +20,18 @@ export function buildGuardian(variant = 'plain') {
   const own = readdirSync(join(root, 'native/guardian')).filter((name) => name.endsWith('.cc'));
   const sources = [...own.map((name) => `native/guardian/${name}`), ...CORE.map((name) => `native/core/${name}.cc`)];
   const language = ['-x', 'c++', '-std=c++20', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics'];
-  const common = ['-D_GNU_SOURCE', '-Inative', '-Wall', '-Wextra'];
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const common = [
+    '-D_GNU_SOURCE',
+    '-DPROCGROUP_GUARDIAN',
+    `-DPROCGROUP_VERSION="${version}"`,
+    '-Inative',
+    '-Wall',
+    '-Wextra',
+  ];
   // The half between clone and exec: no instrumentation, no hidden calls.
   const bare = [
-    '-O2',
+    '-Os',
     '-fno-stack-protector',
     '-fno-sanitize=all',
     '-fno-builtin',
@@ -32,9 +40,22 @@ export function buildGuardian(variant = 'plain') {
   const sanitized = variant === 'asan';
   const musl = !sanitized && has('musl-gcc');
   const compiler = musl ? 'musl-gcc' : (process.env.CC ?? 'gcc');
+  // Few pages: all of it is resident, and private where only one guardian runs.
+  const pages = ['-ffunction-sections', '-Wl,--gc-sections', '-Wl,-z,noseparate-code', '-Wl,-z,norelro'];
   const kind = sanitized
     ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
-    : ['-Os', '-static', '-s', '-fno-asynchronous-unwind-tables', '-ffunction-sections', '-Wl,--gc-sections'];
+    : [
+        '-Os',
+        '-fno-inline-functions-called-once',
+        '-flto',
+        '-fno-pie',
+        '-no-pie',
+        '-static',
+        '-s',
+        '-fno-asynchronous-unwind-tables',
+        '-fdata-sections',
+        ...pages,
+      ];
   const child = `${out}-child.o`;
   let status = run(compiler, [...language, ...common, ...bare, '-c', 'native/core/child.cc', '-o', child], {
     cwd: root,

@@ -172,7 +172,7 @@ describe('--report', () => {
     expect((await runCli(['run', '--report', path, ...command], { env: scenario.env })).code).toBe(6);
     expect(readFileSync(path, 'utf8').trimEnd()).not.toContain('\n');
     const report = read(path);
-    expect(report).toMatchObject({ empty: true, survivors: [], covers: 'group', exitStatus: 6, command });
+    expect(report).toMatchObject({ empty: true, survivors: [], covers: 'tree', exitStatus: 6, command });
     expect(report.pgid).toBe(report.pid);
   });
 

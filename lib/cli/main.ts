@@ -4,7 +4,7 @@ import { printLines, warn } from './print.js';
 
 const HELP = `Usage: procgroup <command> [options]
 
-  run [options] -- command [args]   run a command as a contained process group, leave nothing behind
+  run [options] -- command [args]   run a command as a contained process tree, leave nothing behind
   kill <pid|-pgid>...               end what already runs, and verify that it is gone
   tree [pid]...                     draw processes with group, session, state, age and memory
   doctor                            what this machine's kernel allows
@@ -20,9 +20,8 @@ const FAILED = 125;
 
 type Command = (args: readonly string[]) => Promise<number>;
 
-// Loaded on demand: `run` is paid for at every start.
+// Loaded on demand. `run` is not among them: bin/procgroup becomes the guardian for it.
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  run: async () => (await import('./run.js')).run,
   kill: async () => (await import('./kill.js')).kill,
   tree: async () => (await import('./tree.js')).tree,
   doctor: async () => (await import('./doctor.js')).doctor,

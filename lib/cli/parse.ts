@@ -26,15 +26,6 @@ for (const [name, number] of Object.entries(NUMBERS)) {
   if (!ALIASES.has(name)) NAMES.set(number, name as NodeJS.Signals);
 }
 
-export function signalNumber(name: string): number {
-  return NUMBERS[name] ?? 0;
-}
-
-/** All signals 1 ... 31 by number. */
-export function signalNames(): ReadonlyMap<number, NodeJS.Signals> {
-  return NAMES;
-}
-
 /** 'TERM', 'SIGTERM', 'term' or '15'. */
 export function parseSignal(text: string): NodeJS.Signals {
   if (/^\d+$/.test(text)) {
@@ -60,46 +51,6 @@ export function parseLadder(text: string): TeardownStep[] {
   });
 }
 
-/** What may not be forwarded: the first two cannot be caught, a child's end is not news for it, and the others are faults of this process itself. */
-const NOT_FORWARDED: ReadonlySet<NodeJS.Signals> = new Set([
-  'SIGKILL',
-  'SIGSTOP',
-  'SIGCHLD',
-  'SIGSEGV',
-  'SIGBUS',
-  'SIGFPE',
-  'SIGILL',
-  'SIGTRAP',
-  'SIGSYS',
-  'SIGTTIN',
-  'SIGTTOU',
-] satisfies NodeJS.Signals[]);
-
-/** The signals that `run` catches and hands on, SIGTSTP and SIGCONT among them. */
-export function forwardedSignals(): NodeJS.Signals[] {
-  return [...NAMES.values()].filter((name) => !NOT_FORWARDED.has(name) && signalNumber(name) <= 31);
-}
-
-/** 'TERM:QUIT' rewrites, 'TERM:' drops. The last one for a signal counts. */
-export function parseRewrites(texts: readonly string[]): Map<NodeJS.Signals, NodeJS.Signals | null> {
-  const rewrites = new Map<NodeJS.Signals, NodeJS.Signals | null>();
-  for (const text of texts) {
-    const colon = text.indexOf(':');
-    if (colon < 0) throw new UsageError(`'${text}' is not a rewrite: use FROM:TO, or FROM: to drop the signal`);
-    const from = parseSignal(text.slice(0, colon));
-    if (NOT_FORWARDED.has(from)) throw new UsageError(`${from} is never forwarded, so it cannot be rewritten`);
-    const to = text.slice(colon + 1);
-    rewrites.set(from, to === '' ? null : parseSignal(to));
-  }
-  return rewrites;
-}
-
-export function parseChoice<const T extends string>(option: string, text: string, choices: readonly T[]): T {
-  const found = choices.find((choice) => choice === text);
-  if (found === undefined) throw new UsageError(`${option} takes ${choices.join(', ')}, not '${text}'`);
-  return found;
-}
-
 type Options = NonNullable<ParseArgsConfig['options']>;
 type Parsed<O extends Options> = ReturnType<typeof parseArgs<{ options: O; strict: true; allowPositionals: true }>>;
 
@@ -112,18 +63,4 @@ export function parseStrict<const O extends Options>(args: readonly string[], op
     const first = (text.split(/\.\s/u)[0] as string).split('\n')[0] as string;
     throw new UsageError(first.charAt(0).toLowerCase() + first.slice(1).replace(/\.$/, ''));
   }
-}
-
-/**
- * The index in `args` where a command begins: after the first '--', or at the first argument that is no option. What
- * follows belongs to the command, whatever it looks like.
- */
-export function splitCommand(args: readonly string[], options: Options): { own: string[]; command: string[] } {
-  const { tokens } = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true });
-  for (const token of tokens) {
-    if (token.kind === 'option-terminator')
-      return { own: args.slice(0, token.index), command: args.slice(token.index + 1) };
-    if (token.kind === 'positional') return { own: args.slice(0, token.index), command: args.slice(token.index) };
-  }
-  return { own: [...args], command: [] };
 }

@@ -103,7 +103,7 @@ Engine* Engine::get(int* error) {
         if (getpid() == g_engine_pid) peek()->shut_down();  // not in a child that some other code forked
       });
     } else {
-      // The few bytes stay: nothing but a failed start gets here.
+      delete fresh;  // no thread runs yet
     }
   }
   pthread_mutex_unlock(&g_start_mutex);
@@ -218,8 +218,10 @@ void Engine::notify_environments() {
 void Engine::shut_down() {
   lock();
   shutting_down_ = true;
-  for (auto& job : jobs_) job->cancelled = true;
-  for (Job* job : running_) interrupt(job);
+  for (auto& job : jobs_) job->cancelled |= job->killer_for == 0;
+  for (Job* job : running_) {
+    if (job->killer_for == 0) interrupt(job);
+  }
   supervisor_.end_owner(0);
   reaper_.wake();
   uint64_t bound = now_ns() + supervisor_.longest_end() + 500 * kMillisecond;

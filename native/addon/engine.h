@@ -22,6 +22,7 @@ class Environment;
 
 struct Killer {
   std::vector<std::string> command;
+  std::vector<std::string> environment;  // as it was when the group was started
   uint64_t timeout_ns = 0;
 };
 

@@ -44,12 +44,14 @@ void Engine::on_leader_exit(Group& group) {
 }
 
 void Engine::on_draining(Group& group) {
+  if (group.starting) return;  // a spawn that has not settled
   Event event = make_event(EventType::Draining, group);
   event.row[2] = static_cast<double>(group.report.cause);
   post(group.owner, std::move(event));
 }
 
 void Engine::on_gone(Group& group) {
+  if (group.starting) return on_failed(group, group.failure);
   uint64_t id = group.id();
   std::erase_if(killers_, [&](auto& entry) { return entry.first == id; });
   if (group.cancelled_owner != 0) {
@@ -94,7 +96,7 @@ bool Engine::start_killer(Group& group, int signal, const Vec<pid_t>& pids) {
   }
   job->argv.push_back(nullptr);
   job->file = words[0];
-  for (char** e = environ; e != nullptr && *e != nullptr; e++) job->env_block.append(*e).push_back('\0');
+  for (const std::string& line : found->second->environment) job->env_block.append(line).push_back('\0');
   for (size_t i = 0; i < job->env_block.size(); i += strlen(&job->env_block[i]) + 1) {
     job->envp.push_back(&job->env_block[i]);
   }

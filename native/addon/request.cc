@@ -133,6 +133,7 @@ std::shared_ptr<const Killer> read_killer(Napi::Value value, uint64_t timeout_ns
   for (char* word : words) {
     if (word != nullptr) killer->command.emplace_back(word);
   }
+  for (char** e = environ; e != nullptr && *e != nullptr; e++) killer->environment.emplace_back(*e);
   killer->timeout_ns = timeout_ns;
   return killer;
 }

@@ -73,7 +73,9 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
   group->killer_for = job->killer_for;
   group->killer_signal = job->killer_signal;
   if (job->killer) killers_.emplace_back(group->id(), job->killer);
-  if (job->cancelled || shutting_down_) {
+  // The privileged killer of a teardown at exit is not part of what is torn down: its own timeout bounds it.
+  bool ending = shutting_down_ && job->killer_for == 0;
+  if (job->cancelled || ending) {
     for (int fd : result->parent_ends) {
       if (fd >= 0) close(fd);
     }

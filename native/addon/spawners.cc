@@ -88,7 +88,7 @@ struct Engine::Spawner final : SpawnHooks {
 void Engine::grow_spawners() {
   size_t most = usual_spawners();
   if (now_ns() - last_clone_end_ > 100 * kMillisecond) most = std::min(kMostSpawners, spawners_.size() + 1);
-  if (idle_spawners_ > 0 || spawners_.size() >= std::max(most, size_t{1})) return;
+  if (idle_spawners_ >= static_cast<int>(jobs_.size()) || spawners_.size() >= std::max(most, size_t{1})) return;
   auto* spawner = new Spawner;
   spawner->engine = this;
   spawner->context.features = features_;
@@ -98,6 +98,7 @@ void Engine::grow_spawners() {
     last_clone_end_ = now_ns();
     if (start_detached(spawner_main, spawner, kSpawnerStack) == 0) return;
     spawners_.pop_back();
+    free_child_stack(&spawner->context.stack);
   }
   delete spawner;
 }
@@ -107,16 +108,17 @@ void Engine::submit(std::unique_ptr<Job> job) {
   job->cancelled = shutting_down_;
   if (jobs_.empty()) last_clone_end_ = now_ns();  // idle time does not count as being stuck
   jobs_.push_back(std::move(job));
-  if (idle_spawners_ == 0) grow_spawners();
+  grow_spawners();
   if (spawners_.empty()) {  // not even one thread: EAGAIN, as for a fork that is refused
     std::unique_ptr<Job> last = std::move(jobs_.back());
     jobs_.pop_back();
     post_failed(last->environment, last->ticket, make_error(EAGAIN, Stage::Clone, "pthread_create"));
     notify_environments();
-  } else if (idle_spawners_ > 0) {
-    pthread_cond_signal(&jobs_ready_);
-  } else if (sleeping_until_ > now_ns() + 200 * kMillisecond) {
-    reaper_.wake();  // the loop watches over a queue that does not move
+  } else {
+    if (idle_spawners_ > 0) pthread_cond_signal(&jobs_ready_);
+    // An idle one may have been signalled for an earlier job already: the loop watches over a queue that does not move.
+    bool all_taken = idle_spawners_ < static_cast<int>(jobs_.size());
+    if (all_taken && sleeping_until_ > now_ns() + 200 * kMillisecond) reaper_.wake();
   }
   unlock();
 }
@@ -139,6 +141,7 @@ void Engine::run_spawner(Spawner* spawner) {
     std::unique_ptr<Job> job = std::move(jobs_.front());
     jobs_.pop_front();
     running_.push_back(job.get());
+    bool cancelled = job->cancelled;
     unlock();
     spawner->job = job.get();
     if (job->kind == Job::Kind::Holders) {
@@ -151,7 +154,7 @@ void Engine::run_spawner(Spawner* spawner) {
     }
     SpawnResult result;
     if (job->tree) result.error = prepare_tree(job.get());
-    if (job->cancelled) {
+    if (cancelled) {
       result.error = make_error(ECANCELED, Stage::Clone, "clone");
     } else if (!result.error.failed()) {
       spawn(spawner->context, job->request, *spawner, &result);
@@ -191,6 +194,8 @@ void Engine::cancel(uint32_t environment, uint32_t ticket) {
     supervisor_.begin(*group, Cause::Abort, true);
     break;
   }
+  wake_for_deadline();
+  notify_environments();
   unlock();
 }
 
@@ -200,9 +205,11 @@ void Engine::interrupt(Job* job) {
   job->cancelled = true;
   if (job->plan == nullptr) return;
   GroupRef child;
-  child.leader = job->plan->pid;
-  if (job->plan->pidfd >= 0) {
-    sys_pidfd_send_signal(job->plan->pidfd, SIGKILL, 0);
+  // Written by the kernel, on the spawner's behalf.
+  int pidfd = __atomic_load_n(&job->plan->pidfd, __ATOMIC_ACQUIRE);
+  child.leader = __atomic_load_n(&job->plan->pid, __ATOMIC_ACQUIRE);
+  if (pidfd >= 0) {
+    sys_pidfd_send_signal(pidfd, SIGKILL, 0);
   } else if (child.leader > 0) {
     signal_leader(child, SIGKILL);  // the spawner has not come back, so nobody has reaped it
   } else {

@@ -146,7 +146,7 @@ CHILD_INLINE void set_rlimits(ChildPlan* p) {
     if (l.keep_hard) {
       uint64_t now[2] = {0, 0};
       if ((r = call(__NR_prlimit64, 0, l.resource, 0, arg(now))) < 0) fail(p, r, l.resource);
-      value[1] = now[1];
+      value[1] = now[1];  // NOLINT(clang-analyzer-core.uninitialized.Assign): prlimit64 wrote it
     }
     if ((r = call(__NR_prlimit64, 0, l.resource, arg(value), 0)) < 0) fail(p, r, l.resource);
   }
@@ -193,7 +193,7 @@ extern "C" __attribute__((visibility("hidden"), used, noreturn)) void procgroup_
   reset_signals(p);
   place(p);
   set_process_attributes(p);
-  int32_t moved[kMaxFds];
+  int32_t moved[kMaxFds + 2];  // a guardian gets two more than its command
   place_descriptors(p, moved);
   close_strays(p);
   // Nice, oom score and hard limits may need the privilege that a change of uid gives up; the working directory must be

@@ -22,7 +22,7 @@ CHILD_INLINE void send_verdict(ChildPlan* p) {
   call(__NR_write, p->verdict_fd, arg(&v), sizeof v);
 }
 
-[[noreturn]] CHILD_INLINE void fail(ChildPlan* p, long result, int32_t index = -1) {
+[[noreturn]] __attribute__((noinline)) static void fail(ChildPlan* p, long result, int32_t index = -1) {
   p->error_index = index;
   p->error = static_cast<int32_t>(-result);
   if (p->verdict_fd >= 0) send_verdict(p);

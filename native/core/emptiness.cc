@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kWatchLimit = 64;           // members waited for at a time, where the group is signalled as one
 constexpr uint64_t kFirstRetry = 5'000'000;  // 5 ms, doubled up to 1 s
 constexpr uint64_t kDying = 2'000'000;       // 2 ms
+constexpr uint32_t kSessionScans = 12;       // some seconds
+constexpr uint32_t kLostScans = 3;           // before a tree without its guardian is called empty
 constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zombies is called empty without a SIGKILL
 
 // Order does not matter to it, and a pid that comes and goes does.
@@ -26,7 +28,10 @@ void count_zombie(Group& group, const ProcStat& zombie) {
 }  // namespace
 
 bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
-  if (group.lost) return proc.has_environment(process.pid, group.mark);
+  if (group.lost) {  // a zombie has no environment: those of the leader's group are known by its number
+    bool dead_in_group = !process.alive() && group.ref.pgid > 0 && process.pgid == group.ref.pgid;
+    return dead_in_group || proc.has_environment(process.pid, group.mark);
+  }
   if (process.pid == group.ref.leader && !group.ref.leader_exited) return true;
   if (group.ref.pin == Pin::Leader) return false;
   return process.pgid == group.ref.pgid || (group.ref.session && process.sid == group.ref.sid);
@@ -74,13 +79,16 @@ void Supervisor::on_batch_end() {
   for (Group* group : slots_) {
     if (group == nullptr || !group->census_due) continue;
     group->census_due = false;
+    group->list_now = group->list_due;
+    group->list_due = false;
     group->found.clear();
     group->found_zombies = 0;
     group->zombie_hash = 0;
     due.push(group);
   }
   uint64_t started = now_ns();
-  // Groups are freed by this thread only, and what belongs() reads changes on this thread only.
+  // What belongs() reads changes on this thread only. A group that another thread frees meanwhile is buried afterwards.
+  scanning_ = true;
   listener_->unlock();
   pid_t last_before = proc_.last_pid();
   bool complete = proc_.scan([&](const ProcStat& process) {
@@ -96,14 +104,20 @@ void Supervisor::on_batch_end() {
   });
   bool exact = complete && last_before > 0 && last_before == proc_.last_pid();
   listener_->lock();
-  for (Group* group : due) after_census(*group, started, complete, exact);
+  for (Group* group : due) {
+    if (!group->dead) after_census(*group, started, complete, exact);
+  }
+  scanning_ = false;
+  for (Group* group : graves_) bury(group);
+  graves_.clear();
 }
 
 void Supervisor::after_census(Group& group, uint64_t started, bool complete, bool exact) {
-  if (group.list_due) {
-    group.list_due = false;
+  if (group.list_now) {
+    group.list_now = false;
     listener_->on_members(group);
   }
+  if (group.list_due) request_census(group);  // asked for while the scan ran
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
   if (!complete) group.report.notes |= kNoteProcUnreadable;
   if (!still_ours(group, proc_)) return number_lost(group);
@@ -133,12 +147,17 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete, boo
 }
 
 // The scan saw nobody alive. That is a proof in three cases only: the group answers ESRCH; SIGKILL had reached all of
-// it before the scan began; nobody forked during the scan. Else a chain of short lives may have slipped through.
+// it before the scan began; nobody forked during the scan. Else a chain of short lives may have slipped through. Of a
+// session the first two say nothing, since it may have other groups: only the third is left.
 void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
-  bool swept = group.killed_at != 0 && started > group.killed_at;
+  if (group.lost) return lost_tree_unseen(group);
+  bool session = group.ref.session;
+  bool swept = !session && group.killed_at != 0 && started > group.killed_at;
   if (group.ref.leader_reaped) {
     int r = probe_group(group.ref);
-    if (r == -ESRCH) return finish(group, true, group.ref.session || group.lost ? Evidence::Census : Evidence::Esrch);
+    if (r == -ESRCH && (!session || exact)) {
+      return finish(group, true, session ? Evidence::Census : Evidence::Esrch);
+    }
     // Somebody answers who cannot be seen: under hidepid this is a member of another user, not a zombie.
     if (r == -EPERM && group.found_zombies == 0) {
       group.report.notes |= kNoteProcUnreadable;
@@ -150,6 +169,11 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   bool same = group.clean_scans > 0 && group.zombie_hash == group.last_zombie_hash;
   group.last_zombie_hash = group.zombie_hash;
   group.clean_scans = same ? group.clean_scans + 1 : 1;
+  if (session) {
+    // On a machine that never stops forking no scan is exact: after enough of them the report says what it rests on.
+    if (group.clean_scans >= kSessionScans) return finish(group, true, Evidence::Unverified);
+    return retry_later(group);
+  }
   if (group.ref.leader_reaped) {
     if (group.found_zombies > 0 && group.clean_scans >= kCleanScans) return finish(group, true, Evidence::Census);
     return retry_later(group);
@@ -166,6 +190,16 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   if (probe_group(group.ref) == -ESRCH) return settle(group);
   group.report.notes |= kNotePinLost;
   adopt_members(group);
+  retry_later(group);
+}
+
+// Who shed the mark of a tree cannot be seen once its guardian is lost: the best that can be said is that nobody who
+// bears it is left. A process within execve(2) has no environment to be known by, so one scan is not enough. The number
+// of the leader's group may answer for zombies that init has not reaped yet.
+void Supervisor::lost_tree_unseen(Group& group) {
+  bool enough = ++group.clean_scans >= kLostScans;
+  bool answered = group.found_zombies != 0 || probe_group(group.ref) == -ESRCH;
+  if (enough && answered) return finish(group, true, Evidence::Unverified);
   retry_later(group);
 }
 
@@ -193,7 +227,8 @@ void Supervisor::name_survivors(Group& group, bool complete) {
   if (blind || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
   if (!group.ref.leader_reaped) return finish(group, true, Evidence::Census);
   int r = probe_group(group.ref);
-  if (r == -ESRCH) return finish(group, true, group.ref.session ? Evidence::Census : Evidence::Esrch);
+  bool wide = group.ref.session || group.lost;
+  if (r == -ESRCH || wide) return finish(group, true, wide ? Evidence::Unverified : Evidence::Esrch);
   if (r == -EPERM && group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
   if (group.killed_at != 0 || group.found_zombies != 0) return finish(group, true, Evidence::Census);
   finish(group, false, Evidence::Unverified);

@@ -39,7 +39,7 @@ int probe_group(const GroupRef& group) {
       return sys_pidfd_send_signal(group.pidfd.get(), 0, kPidfdSignalProcessGroup);
     case Pin::Zombie:
     case Pin::Members:
-      return killpg_guarded(group.pgid, 0);
+      return group.pgid > 0 ? killpg_guarded(group.pgid, 0) : -ESRCH;
     case Pin::Leader:
       break;
   }
@@ -51,7 +51,7 @@ SignalResult signal_group(const GroupRef& group, int sig) {
   int r = -ESRCH;
   if (group.pin == Pin::PidfdGroup) {
     r = sys_pidfd_send_signal(group.pidfd.get(), sig, kPidfdSignalProcessGroup);
-  } else if (group.pin == Pin::Zombie) {
+  } else if (group.pin == Pin::Zombie && !group.leader_reaped) {
     r = killpg_guarded(group.pgid, sig);
   }
   if (r == 0) {

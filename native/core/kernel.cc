@@ -132,9 +132,20 @@ int sys_pidfd_exit_info(int pidfd, WaitStatus* out) {
   return 0;
 }
 
+bool probe_pidfd_group() {
+  int self = sys_pidfd_open(getpid());
+  int r = sys_pidfd_send_signal(self, 0, kPidfdSignalProcessGroup);
+  if (self >= 0) close(self);
+  return r == 0 || r == -ESRCH;
+}
+
 uint64_t now_ns() {
   struct timespec t;
+#ifdef PROCGROUP_GUARDIAN  // rarely asked there: the vDSO is not worth its code
+  syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+#else
   clock_gettime(CLOCK_MONOTONIC, &t);
+#endif
   return static_cast<uint64_t>(t.tv_sec) * 1000000000u + static_cast<uint64_t>(t.tv_nsec);
 }
 

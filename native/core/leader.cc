@@ -62,7 +62,10 @@ void Supervisor::leader_ready(Group& group) {
     bool known = group.ref.pidfd.valid() && sys_pidfd_exit_info(group.ref.pidfd.get(), &status) == 0;
     group.exit = status;
     if (group.ref.pin == Pin::Zombie) {
-      adopt_members(group);
+      // A process that leads it now is a stranger: then nobody is known, and the number counts as lost.
+      ProcStat other;
+      group.ref.pin = Pin::Members;
+      if (!caller_proc_.stat(group.ref.pgid, &other)) adopt_members(group);
       group.report.notes |= kNotePinLost;
     }
     return leader_exited(group, known ? ExitStatusKind::Exact : ExitStatusKind::Unknown);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -14,7 +15,8 @@ namespace {
 // What execvp(3) searches where PATH is not set.
 constexpr const char* kDefaultPath = "/bin:/usr/bin";
 
-bool exists(int dir, const char* path) { return faccessat(dir, path, F_OK, 0) == 0 || errno == EACCES; }
+// The raw call: libc's wraps it in code for flags that are not used here.
+bool exists(int dir, const char* path) { return syscall(SYS_faccessat, dir, path, F_OK) == 0 || errno == EACCES; }
 
 }  // namespace
 

@@ -63,7 +63,7 @@ bool parse_stat(char* text, ProcStat* out) {
   number(&c);
   out->start_time = number(&c);
   number(&c);
-  out->rss_bytes = number(&c) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  out->rss_bytes = number(&c) * static_cast<uint64_t>(getpagesize());
   return true;
 }
 
@@ -82,18 +82,23 @@ bool ProcFs::open(int high_fd) {
   high_fd_ = high_fd;
   dir_.reset(move_high(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), high_fd));
   spare_.reset(move_high(::open("/dev/null", O_RDONLY | O_CLOEXEC), high_fd));
-  ProcStat self;
-  if (dir_.valid() && !stat(getpid(), &self)) dir_.reset();  // a /proc of another PID namespace, or none
-  if (dir_.valid() && self.pid != getpid()) dir_.reset();
+  // A /proc of another PID namespace knows us by another number, or not at all.
+  char self[16];
+  ssize_t n = dir_.valid() ? readlinkat(dir_.get(), "self", self, sizeof self - 1) : -1;
+  self[n > 0 ? n : 0] = 0;
+  if (name_to_pid(self) != getpid()) dir_.reset();
   return dir_.valid();
 }
 
 // A full table is answered from the spare descriptor, which is taken again after the call.
 int ProcFs::open_at(const char* path, int flags) {
   int fd = openat(dir_.get(), path, flags | O_CLOEXEC);
-  if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || !spare_.valid()) return fd;
+  error_ = fd >= 0 ? 0 : errno;
+  if ((error_ != EMFILE && error_ != ENFILE) || !spare_.valid()) return fd;
   spare_.reset();
-  return openat(dir_.get(), path, flags | O_CLOEXEC);
+  fd = openat(dir_.get(), path, flags | O_CLOEXEC);
+  error_ = fd >= 0 ? 0 : errno;
+  return fd;
 }
 
 ssize_t ProcFs::read_file(const char* path, char* buffer, size_t size) {
@@ -143,8 +148,13 @@ pid_t ProcFs::tracer(pid_t pid) {
   if (!usable()) return 0;
   pid_path(path, pid, "status");
   if (read_file(path, text, sizeof text) <= 0) return 0;
-  const char* line = strstr(text, "\nTracerPid:\t");
-  return line == nullptr ? 0 : static_cast<pid_t>(atoi(line + 12));
+  static constexpr char name[] = "TracerPid:\t";
+  const char* line = text;
+  while (line != nullptr && strncmp(line, name, sizeof name - 1) != 0) {
+    line = strchr(line, '\n');
+    if (line != nullptr) line++;
+  }
+  return line == nullptr ? 0 : static_cast<pid_t>(atoi(line + sizeof name - 1));
 }
 
 pid_t ProcFs::last_pid() {

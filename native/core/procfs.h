@@ -1,5 +1,6 @@
 // Reading /proc without allocation, and so that it still works when the descriptor table is full. proc(5).
 #pragma once
+#include <errno.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -34,7 +35,9 @@ class ProcFs {
   bool open(int high_fd);
   bool usable() const { return dir_.valid(); }
 
+  // False where it is not there, or cannot be read: then absent() tells which.
   bool stat(pid_t pid, ProcStat* out);
+  bool absent() const { return error_ == 0 || error_ == ENOENT || error_ == ESRCH; }
 
   // /proc/PID as a descriptor: it goes on meaning this process, whatever becomes of its number. -1 where it is not
   // there.
@@ -56,10 +59,14 @@ class ProcFs {
     if (!rewind()) return false;
     pid_t pid;
     ProcStat entry;
+    bool whole = true;
     while ((pid = next()) > 0) {
-      if (stat(pid, &entry)) visit(entry);
+      if (stat(pid, &entry))
+        visit(entry);
+      else
+        whole &= absent();  // a full descriptor table hides processes: such a pass proves nothing
     }
-    return pid == 0;
+    return pid == 0 && whole;
   }
 
   // True where the environment that `pid` was started with holds the line `entry` (NAME=value).
@@ -80,6 +87,7 @@ class ProcFs {
   Fd dir_;
   Fd spare_;
   int high_fd_ = -1;
+  int error_ = 0;  // errno of the last open
   Vec<char> entries_;
   size_t at_ = 0;
   size_t filled_ = 0;

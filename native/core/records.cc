@@ -48,6 +48,15 @@ void Supervisor::free_group(Group* group) {
   slots_[group->slot] = nullptr;
   free_slots_.push(group->slot);
   live_--;
+  group->dead = true;
+  // A scan that runs without the lock may be looking at it: it is buried when that has ended.
+  if (scanning_)
+    graves_.push(group);
+  else
+    bury(group);
+}
+
+void Supervisor::bury(Group* group) {
   group->~Group();
   free(group);
 }

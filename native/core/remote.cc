@@ -1,6 +1,7 @@
 // The supervisor's side of a contained tree: the guardian is our child and runs the ladder; here its news become the
 // record of a group, and orders go to it. Where it is lost, the tree is hunted by its mark.
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,8 @@
 namespace procgroup {
 namespace {
 
+constexpr uint64_t kTracerPause = 100'000'000;  // 100 ms
+constexpr uint32_t kTracerPatience = 5;
 constexpr uint64_t kOrderSlack =
     2'000'000'000;  // beyond the ladder's own time, before a silent guardian counts as lost
 
@@ -40,6 +43,12 @@ NewsMessage receive(int socket, int* fd, ssize_t* size) {
     }
   }
   return news;
+}
+
+// Tells the end of file from an empty packet.
+bool hung_up(int socket) {
+  struct pollfd polled = {socket, 0, 0};
+  return poll(&polled, 1, 0) == 1 && (polled.revents & POLLHUP);
 }
 
 }  // namespace
@@ -80,7 +89,15 @@ bool Supervisor::send_order(Group& group, Order type, int signal, Cause cause, b
 void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
   uint64_t now = now_ns();
   uint64_t cap = group.grace_cap > now ? group.grace_cap - now : group.grace_cap != 0 ? 1 : 0;
-  if (!send_order(group, Order::Begin, 0, cause, kill, cap)) return lose_guardian(group);
+  if (group.report.cause == Cause::None) group.report.cause = cause;
+  // Once, but for what is new: a kill, or a cap on the graces. A burst of callers must not fill the socket.
+  bool news = !group.begin_sent || (kill && !group.kill_sent) || cap != 0;
+  if (news && send_order(group, Order::Begin, 0, cause, kill, cap)) {
+    group.begin_sent = true;
+    group.kill_sent |= kill;
+  } else if (news && errno != EAGAIN && errno != ENOBUFS) {
+    return lose_guardian(group);
+  }
   // The guardian keeps the deadlines; one that does not answer (stopped, starved) must not make this a hang.
   uint64_t most = group.options.kill_wait_ns + kOrderSlack;
   for (const LadderStep& step : group.options.ladder) most += step.grace_ns < kNever / 64 ? step.grace_ns : kNever / 64;
@@ -91,17 +108,19 @@ void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
 
 void Supervisor::on_socket(Group& group) {
   uint64_t id = group.id();
-  for (;;) {
+  while (!(group.report.notes & kNoteProtocol)) {
     int fd;
     ssize_t size;
     NewsMessage news = receive(group.socket.get(), &fd, &size);
-    if (size <= 0) {
+    if (size < 0 || (size == 0 && hung_up(group.socket.get()))) {
       if (size == 0) reaper_->remove(group.socket.get());  // its end: the pidfd tells the rest
       return;
     }
     Fd pidfd(fd);
     if (!valid(news, size)) {  // a guardian of another build, or a stranger
       group.report.notes |= kNoteProtocol;
+      if (group.starting) group.failure = make_error(EPROTO, Stage::Guardian, "recvmsg");
+      reaper_->remove(group.socket.get());
       return lose_guardian(group);
     }
     on_news(group, news, static_cast<Fd&&>(pidfd));
@@ -140,9 +159,15 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       group.teardown_start = now_ns();
       group.report.cause = static_cast<Cause>(news.cause);
       return listener_->on_draining(group);
-    case News::Step:
-      group.report.steps.push(news.step);
+    case News::Step: {  // among those of the privileged killer, which are ours
+      Vec<StepRecord>& steps = group.report.steps;
+      steps.push(news.step);
+      for (size_t i = steps.size() - 1; i > 0 && steps[i - 1].at_ns > news.step.at_ns; i--) {
+        steps[i] = steps[i - 1];
+        steps[i - 1] = news.step;
+      }
       return;
+    }
     case News::Survivor:
       group.report.survivors.push(news.survivor);
       return;
@@ -182,14 +207,21 @@ void Supervisor::on_guardian_exit(Group& group) {
   if (find(id) == nullptr || !group.tree) return;
   WaitStatus status;
   int r = sys_waitid_exit(group.guardian_pidfd.get(), group.guardian, 0, &status);
-  if (r == 0 && !status.ready) return;  // traced: it stays readable
+  if (r == 0 && !status.ready) {
+    // Dead, but its tracer does not let go: readable for ever, so it is asked by timer, and at last given up for lost.
+    if (group.guardian_pidfd.valid()) reaper_->remove(group.guardian_pidfd.get());
+    if (++group.retries <= kTracerPatience) return timers_.arm(&group.tracer_timer, now_ns() + kTracerPause);
+  }
   forget_guardian(group);
   timers_.cancel(&group.ladder_timer);
   if (group.starting) {
-    if (!group.failure.failed()) {
+    bool told = group.failure.failed();
+    if (!told) {
       group.failure = make_error(0, Stage::Guardian, "execve");
       group.failure.term_signal = status.signal != 0 ? status.signal : SIGKILL;
     }
+    // Where it could not say that the command failed, that may run already, and have started others.
+    if (!told || (group.report.notes & kNoteProtocol)) return hunt(group);
     listener_->on_failed(group, group.failure);
     return free_group(&group);
   }
@@ -214,7 +246,8 @@ void Supervisor::forget_guardian(Group& group) {
 void Supervisor::lose_guardian(Group& group) { signal_process(group.guardian_pidfd.get(), group.guardian, SIGKILL); }
 
 // Without its guardian the tree is what carries its mark in the environment, or is in the leader's group. Its leader
-// has been killed by its parent-death signal; the others are found and killed until a scan shows nobody.
+// has been killed by its parent-death signal; the others are found and killed until scans show nobody. Where the
+// command had not been heard of yet, the spawn has failed once nobody is left.
 void Supervisor::hunt(Group& group) {
   group.tree = false;
   group.lost = true;
@@ -232,14 +265,11 @@ void Supervisor::hunt(Group& group) {
     group.exit = status;
     group.exit_kind = known ? ExitStatusKind::Exact : ExitStatusKind::Unknown;
     take_terminal_back(group);
-    listener_->on_leader_exit(group);
+    if (!group.starting) listener_->on_leader_exit(group);
   }
-  if (group.phase == Phase::Running || group.phase == Phase::LeaderExited)
-    begin(group, Cause::Guardian, true);
-  else {
-    group.phase = Phase::LeaderExited;
-    begin(group, group.report.cause, true);
-  }
+  // What had been asked for before is what entered the teardown, also where it was never heard.
+  if (group.phase == Phase::Draining) group.phase = Phase::LeaderExited;
+  begin(group, group.report.cause == Cause::None ? Cause::Guardian : group.report.cause, true);
 }
 
 }  // namespace procgroup

@@ -102,8 +102,9 @@ long clone_once(SpawnContext& context, ChildPlan* plan, bool* used_clone3) {
     uint64_t flags = kVm | kVfork;
     if (plan->unshare_from >= 0) flags |= kFiles;
     if (context.features & kFeatureClonePidfd) flags |= kPidfd;
-    plan->pidfd = -1;
-    plan->pid = 0;
+    // Read by interrupt() on other threads.
+    __atomic_store_n(&plan->pidfd, -1, __ATOMIC_RELEASE);
+    __atomic_store_n(&plan->pid, 0, __ATOMIC_RELEASE);
     plan->stage = Stage::Clone;
     plan->error = 0;
     *used_clone3 = context.features & kFeatureClone3;
@@ -184,7 +185,7 @@ const char* syscall_of(Stage stage) {
 }
 
 int allocate_child_stack(ChildStack* stack) {
-  size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  size_t page = static_cast<size_t>(getpagesize());
   void* base = mmap(nullptr, kStackSize + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (base == MAP_FAILED) return -errno;
   if (mprotect(base, page, PROT_NONE) != 0) {
@@ -195,6 +196,11 @@ int allocate_child_stack(ChildStack* stack) {
   stack->base = static_cast<char*>(base) + page;
   stack->size = kStackSize;
   return 0;
+}
+
+void free_child_stack(ChildStack* stack) {
+  size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  munmap(static_cast<char*>(stack->base) - page, stack->size + page);
 }
 
 int move_high(int fd, int high_fd) {

@@ -76,6 +76,7 @@ const char* syscall_of(Stage stage);
 
 // Maps a stack with a guard page below it. Returns 0 or a negative errno.
 int allocate_child_stack(ChildStack* stack);
+void free_child_stack(ChildStack* stack);
 
 // A duplicate at or above `high_fd`, closing the original; the original where the limit does not allow it.
 int move_high(int fd, int high_fd);

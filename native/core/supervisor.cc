@@ -11,6 +11,8 @@
 namespace procgroup {
 namespace {
 
+constexpr uint64_t kSurvivorLook = 1'000'000'000;  // 1 s
+
 bool terminating(int sig) {
   return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
 }
@@ -64,10 +66,8 @@ void Supervisor::send_step(Group& group) {
     group.signal_due = true;
     request_census(group);
   }
-  if (group.ref.leader_exited) {
-    // Who is being waited for is looked up again: the step may have ended members that nobody watched.
-    settle(group);
-  }
+  // Who is being waited for is looked up again, on the loop: the step may have ended members that nobody watched.
+  if (group.ref.leader_exited) group.sweep_due = sweep_due_ = true;
 }
 
 SignalResult Supervisor::signal(Group& group, int sig) {
@@ -99,10 +99,14 @@ SignalResult Supervisor::signal(Group& group, int sig) {
 }
 
 void Supervisor::ask_members(Group& group) {
+  bool asked = group.list_due;
   group.list_due = true;
   if (!group.tree) return request_census(group);
+  if (asked) return;  // one order is under way: its answer serves everybody
   group.found.clear();
-  if (!send_order(group, Order::Census, 0, Cause::None, false, 0)) lose_guardian(group);
+  if (send_order(group, Order::Census, 0, Cause::None, false, 0)) return;
+  group.list_due = false;  // nobody answers: an empty list, and the deadline of a teardown tells the rest
+  listener_->on_members(group);
 }
 
 void Supervisor::release(Group& group) {
@@ -116,9 +120,10 @@ void Supervisor::end_owner(uint32_t owner) {
   for (size_t i = 0; i < slots_.size(); i++) {
     Group* group = slots_[i];
     if (group == nullptr || (owner != 0 && group->owner != owner)) continue;
+    if (owner == 0 && group->killer_for != 0) continue;  // bounded by its own timeout
     if (owner != 0) group->owner = 0;
     if (!group->held || group->phase == Phase::Empty || group->phase == Phase::Survivors) {
-      if (owner != 0 && group->attached) free_group(group);
+      if (owner != 0 && group->attached && group->phase != Phase::Draining) free_group(group);
       continue;
     }
     group->ladder.cap_graces(now + group->options.exit_grace_ns);
@@ -144,18 +149,34 @@ void Supervisor::finish(Group& group, bool empty, Evidence evidence) {
   group.report.empty = empty;
   group.report.evidence = evidence;
   group.report.duration_ns = group.teardown_start == 0 ? 0 : now_ns() - group.teardown_start;
-  if (group.list_due) {
-    group.list_due = false;
+  if (group.list_due || group.list_now) {
+    group.list_due = group.list_now = false;
     if (empty) group.found.clear();
     listener_->on_members(group);
   }
   listener_->on_gone(group);
-  bool reaped = !group.ref.leader_exited ? group.attached : reap(group);
-  if (!empty) return;  // kept: its number stays pinned, and signal() may still be asked for
-  if (reaped)
+  if (!empty) return watch_survivors(group);  // kept: its number stays pinned, and signal() may still be asked for
+  if (group.attached || reap(group))
     free_group(&group);
   else
     reap_later(group);
+}
+
+// Until nobody answers any more the record stays. Looked at now and then: nothing else would tell.
+void Supervisor::watch_survivors(Group& group) { timers_.arm(&group.retry_timer, now_ns() + kSurvivorLook); }
+
+void Supervisor::look_at_survivors(Group& group) {
+  bool gone = group.ref.pin == Pin::Leader ? group.ref.leader_exited : probe_group(group.ref) == -ESRCH;
+  if (!gone && !group.ref.leader_reaped && group.ref.leader_exited) {  // our own zombie answers for the group
+    ProcStat stat;
+    bool others = false;
+    caller_proc_.scan([&](const ProcStat& process) {
+      others |= process.pid != group.ref.leader && belongs(group, process, caller_proc_) && process.alive();
+    });
+    gone = !others && caller_proc_.stat(group.ref.leader, &stat);
+  }
+  if (gone && (group.attached || !group.ref.leader_exited || reap(group))) return free_group(&group);
+  watch_survivors(group);
 }
 
 void Supervisor::call_killer(Group& group, int sig, const Vec<pid_t>& pids) {
@@ -203,10 +224,17 @@ void Supervisor::on_timers(uint64_t now) {
         act(group, group.ladder.on(LadderEvent::Deadline));
         break;
       case kRetry:
+        if (group.phase == Phase::Survivors) {
+          look_at_survivors(group);
+          break;
+        }
         group.sweep_due = sweep_due_ = true;
         break;
       case kTracer:
-        leader_ready(group);
+        if (group.tree)
+          on_guardian_exit(group);
+        else
+          leader_ready(group);
         break;
     }
   }

@@ -81,9 +81,11 @@ struct Group {
   GroupOptions options;
   Phase phase = Phase::Running;
   bool attached = false;  // not our child
+  bool dead = false;      // freed, but not buried
   bool held = true;       // torn down when its owner ends
   bool census_due = false;
   bool list_due = false;    // members() asked
+  bool list_now = false;    // and the scan that answers it has begun
   bool signal_due = false;  // the current step is still to reach members one by one
   bool final_due = false;
   bool leader_dead = false;     // a scan saw it as a zombie
@@ -115,6 +117,8 @@ struct Group {
   bool tree = false;      // a guardian runs the ladder
   bool starting = false;  // the command has not been heard of yet
   bool told_gone = false;
+  bool begin_sent = false;
+  bool kill_sent = false;
   bool lost = false;   // the guardian died: members are who carries `mark`
   char mark[40] = {};  // NAME=value in the environment of every member
   pid_t guardian = 0;
@@ -209,6 +213,7 @@ class Supervisor {
 
   Group* allocate();
   void free_group(Group* group);
+  void bury(Group* group);
   // leader.cc
   void leader_ready(Group& group);
   void leader_exited(Group& group, ExitStatusKind kind);
@@ -221,6 +226,8 @@ class Supervisor {
   void act(Group& group, LadderAction action);
   void send_step(Group& group);
   void finish(Group& group, bool empty, Evidence evidence);
+  void watch_survivors(Group& group);
+  void look_at_survivors(Group& group);
 
   // remote.cc
   bool send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap);
@@ -238,6 +245,7 @@ class Supervisor {
   void retry_later(Group& group);
   void after_census(Group& group, uint64_t started, bool complete, bool exact);
   void no_live_member(Group& group, uint64_t started, bool exact);
+  void lost_tree_unseen(Group& group);
   bool signal_members(Group& group);
   void run_killer(Group& group);
   void call_killer(Group& group, int sig, const Vec<pid_t>& pids);
@@ -265,6 +273,8 @@ class Supervisor {
   int high_fd_ = -1;
   bool census_due_ = false;
   bool sweep_due_ = false;
+  bool scanning_ = false;  // the loop looks at groups without the lock
+  Vec<Group*> graves_;     // freed meanwhile
 };
 
 }  // namespace procgroup

@@ -65,7 +65,11 @@ class Vec {
     size_t capacity = capacity_ == 0 ? 8 : capacity_;
     while (capacity < n) capacity *= 2;
     void* grown = realloc(static_cast<void*>(data_), capacity * sizeof(T));
+#ifdef PROCGROUP_GUARDIAN
+    if (grown == nullptr) __builtin_trap();
+#else
     if (grown == nullptr) abort();
+#endif
     data_ = static_cast<T*>(grown);
     capacity_ = capacity;
   }

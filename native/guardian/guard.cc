@@ -23,30 +23,39 @@ bool terminating(int sig) {
   return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
 }
 
+// kNever where that is beyond the clock.
+uint64_t from_now(uint64_t ns) {
+  uint64_t now = now_ns();
+  return now + ns < now ? kNever : now + ns;
+}
+
 }  // namespace
 
-int Guard::prepare(bool own_group, int high_fd) {
+int Guard::prepare(bool own_group, int high_fd, Scope scope) {
   high_fd_ = high_fd;
+  scope_ = scope;
   // In the supervisor's session but not in its group: a kill -9 of that group must not take the guardian with it.
   if (own_group && setpgid(0, 0) != 0) return -errno;
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return -errno;
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, nullptr);
-  signals_.reset(move_high(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), high_fd));
+  if (scope != Scope::Leader && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return -errno;
+  // The raw calls: libc spares the signals that its threads use, and one of those would end us.
+  uint64_t all = ~uint64_t{0};
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, sizeof all);
+  int fd = static_cast<int>(syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK));
+  signals_.reset(move_high(fd, high_fd));
   return signals_.valid() ? 0 : -errno;
 }
 
-void Guard::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty) {
+void Guard::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, uint64_t signal_mask) {
+  session_ = static_cast<Isolation>(config.isolation) == Isolation::Session;
   spared_ = config.isolation == 0 ? config.inherit_pgid : 0;
   ladder_.configure(config.steps, static_cast<size_t>(config.step_count), config.kill_wait_ns);
   killer_ = config.killer != 0;
-  Error error = leader_.start(command, config, keep_ignored, tty, high_fd_);
+  Error error = leader_.start(command, config, keep_ignored, tty, high_fd_, signal_mask);
   if (error.failed()) {
     state_ = GuardState::Empty;
     return listener_->on_failed(error);
   }
-  if (config.timeout_ns != 0) timeout_deadline_ = now_ns() + config.timeout_ns;
+  if (config.timeout_ns != 0) timeout_deadline_ = from_now(config.timeout_ns);
 }
 
 // Opened at first use: most commands end without anybody looking at their tree.
@@ -55,6 +64,7 @@ Tree& Guard::tree() {
     tree_open_ = true;
     tree_.open(high_fd_, spared_);
     tree_.pin(leader_.pgid() == leader_.pid() ? leader_.pgid() : 0, leader_.pidfd());
+    tree_.limit(scope_, leader_.pid(), leader_.pgid(), session_ ? leader_.sid() : 0);
   }
   return tree_;
 }
@@ -75,13 +85,14 @@ void Guard::on_verdict() {
     return listener_->on_failed(leader_.error());
   }
   started_ = true;
+  leader_.release_stack();
   if (state_ == GuardState::Starting) state_ = GuardState::Running;
   listener_->on_started(leader_);
   if (leader_exited_) {  // its end was seen before its start
     state_ = GuardState::LeaderExited;
     listener_->on_exited(exit_);
   }
-  if (early_cause_ != Cause::None) return begin(early_cause_, early_kill_, 0);
+  if (early_cause_ != Cause::None) return begin(early_cause_, early_kill_, early_cap_ns_);
   settle();
 }
 
@@ -123,9 +134,31 @@ void Guard::on_child() {
   settle();
 }
 
+// Whether nobody is left, and what proves it.
+bool Guard::empty() {
+  if (!leader_exited_) return false;
+  report_.evidence = scope_ == Scope::Leader ? Evidence::Leader : Evidence::Echild;
+  return nobody_left_ || scope_ == Scope::Leader || (scope_ == Scope::Group && group_empty());
+}
+
+// ESRCH proves the group empty. Where zombies of other parents keep it from that, a look begun after SIGKILL reached
+// it.
+bool Guard::group_empty() {
+  watched_.reset();
+  Vec<ProcStat> members;
+  tree().descendants(&members);
+  bool proven = tree().group_gone(leader_.pgid());
+  report_.evidence = proven ? Evidence::Esrch : Evidence::Census;
+  if (members.empty()) return proven || ladder_.state() == LadderState::Killing;
+  for (const ProcStat& member : members) {
+    if (member.ppid != getpid() && !watched_.valid()) watched_.reset(move_high(sys_pidfd_open(member.pid), high_fd_));
+  }
+  return false;
+}
+
 void Guard::settle() {
   if (done() || !started_) return;
-  if (leader_exited_ && nobody_left_) return finish(true);
+  if (empty()) return finish(true);
   // Under SIGKILL the next round comes at once when somebody died, else by its pause.
   if (ladder_.state() == LadderState::Killing) round_deadline_ = now_ns();
 }
@@ -135,11 +168,12 @@ void Guard::begin(Cause cause, bool kill, uint64_t grace_cap_ns) {
   if (!started_) {
     early_cause_ = cause;
     early_kill_ |= kill;
+    if (grace_cap_ns != 0) early_cap_ns_ = grace_cap_ns;
     if (kill) signal_process(leader_.pidfd(), leader_.pid(), SIGKILL);  // stuck before exec; not reaped yet
     return;
   }
   if (grace_cap_ns != 0) {
-    uint64_t cap = now_ns() + grace_cap_ns;
+    uint64_t cap = from_now(grace_cap_ns);
     ladder_.cap_graces(cap);
     if (ladder_.state() == LadderState::Grace && ladder_deadline_ > cap) ladder_deadline_ = cap;
   }
@@ -190,6 +224,11 @@ int Guard::signal(int sig) {
   return sent.reached > 0 ? 0 : sent.err != 0 ? -sent.err : -ESRCH;
 }
 
+int Guard::forward(int sig) {
+  TreeSignal sent = tree().signal_leader(sig, leader_exited_);
+  return sent.reached > 0 ? 0 : sent.err != 0 ? -sent.err : -ESRCH;
+}
+
 uint64_t Guard::deadline() const {
   uint64_t first = ladder_deadline_;
   if (timeout_deadline_ < first) first = timeout_deadline_;
@@ -213,21 +252,22 @@ void Guard::on_deadline(uint64_t now) {
     timeout_deadline_ = kNever;
     begin(Cause::Timeout, false, 0);
   }
-  if (ladder_deadline_ <= now) {
-    ladder_deadline_ = kNever;
-    act(ladder_.on(LadderEvent::Deadline));
-  }
+  // Before the ladder's own deadline: however short its last wait is, SIGKILL has been sent.
   if (!done() && round_deadline_ <= now) {
     tree().kill_round();
     round_deadline_ = now_ns() + kRoundPause;
     reap();
-    if (leader_exited_ && nobody_left_) finish(true);
+    if (empty()) finish(true);
+  }
+  if (ladder_deadline_ <= now) {
+    ladder_deadline_ = kNever;
+    act(ladder_.on(LadderEvent::Deadline));
   }
 }
 
 void Guard::name_survivors() {
   reap();
-  if (leader_exited_ && nobody_left_) return finish(true);
+  if (empty()) return finish(true);
   Vec<ProcStat> members;
   tree().descendants(&members);
   ProcFs& proc = tree().proc();
@@ -249,7 +289,6 @@ void Guard::name_survivors() {
 void Guard::finish(bool empty) {
   ladder_.on(LadderEvent::Empty);
   report_.empty = empty;
-  if (empty) report_.evidence = Evidence::Echild;
   report_.duration_ns = teardown_start_ == 0 ? 0 : now_ns() - teardown_start_;
   state_ = empty ? GuardState::Empty : GuardState::Survivors;
   listener_->on_gone(report_);

@@ -34,17 +34,20 @@ class Guard {
 
   // Becomes the subreaper, in a group of its own. Our descriptors are placed at or above `high_fd` (-1: where they
   // come). 0 or a negative errno. Every signal must be blocked.
-  int prepare(bool own_group, int high_fd);
-  void start(const Command& command, const Config& config, uint64_t keep_ignored, int tty);
+  int prepare(bool own_group, int high_fd, Scope scope = Scope::Tree);
+  void start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, uint64_t signal_mask = 0);
 
   int signal_fd() const { return signals_.get(); }
   // Changes when the command is started again: -1 while none is awaited.
   int verdict_fd() const { return leader_.verdict_fd(); }
+  // Scope::Group: the pidfd of a member whose end no SIGCHLD tells; -1: none. Readable: call on_child().
+  int watch_fd() const { return watched_.get(); }
 
   void on_child();    // SIGCHLD
   void on_verdict();  // verdict_fd() is readable
   void begin(Cause cause, bool kill, uint64_t grace_cap_ns);
-  int signal(int sig);  // to the whole tree; 0 or a negative errno
+  int signal(int sig);   // to the whole tree; 0 or a negative errno
+  int forward(int sig);  // to the leader's group only; 0 or a negative errno
   uint64_t deadline() const;
   void on_deadline(uint64_t now);
 
@@ -62,6 +65,8 @@ class Guard {
   void act(LadderAction action);
   void send_step();
   void reap();
+  bool empty();
+  bool group_empty();
   void settle();
   void finish(bool empty);
   void name_survivors();
@@ -73,6 +78,9 @@ class Guard {
   Ladder ladder_;
   Report report_;
   Fd signals_;
+  Fd watched_;
+  Scope scope_ = Scope::Tree;
+  bool session_ = false;
   GuardState state_ = GuardState::Starting;
   bool started_ = false;
   bool leader_exited_ = false;
@@ -85,6 +93,7 @@ class Guard {
   WaitStatus exit_;
   Cause early_cause_ = Cause::None;  // asked for before the command had started
   bool early_kill_ = false;
+  uint64_t early_cap_ns_ = 0;
   uint64_t teardown_start_ = 0;
   uint64_t ladder_deadline_ = kNever;
   uint64_t timeout_deadline_ = kNever;

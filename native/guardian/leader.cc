@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/kernel.h"
@@ -14,7 +15,8 @@ constexpr uint64_t kVm = 0x100, kPidfd = 0x1000;  // CLONE_ flags
 
 }  // namespace
 
-Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd) {
+Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd,
+                    uint64_t signal_mask) {
   int r = find_program(command.file, path_of(command.envp), command.cwd, &candidates_);
   if (r < 0) return make_error(-r, Stage::Lookup, "execve");
   high_fd_ = high_fd;
@@ -48,6 +50,7 @@ Error Leader::start(const Command& command, const Config& config, uint64_t keep_
   plan_.rlimits = config.rlimits;
   plan_.rlimit_count = config.rlimit_count;
   plan_.keep_ignored = keep_ignored;
+  plan_.signal_mask = signal_mask;
   plan_.uid = config.uid;
   plan_.gid = config.gid;
   plan_.group_count = config.group_count;
@@ -108,6 +111,11 @@ bool Leader::read_verdict() {
     }
     return true;
   }
+}
+
+void Leader::release_stack() {
+  if (stack_.base != nullptr) munmap(stack_.base, stack_.size);
+  stack_ = {};
 }
 
 }  // namespace procgroup

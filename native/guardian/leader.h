@@ -22,7 +22,8 @@ struct Command {
 class Leader {
  public:
   // Prepares and clones. 0, or an error before anything was started. Every signal must be blocked.
-  Error start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd);
+  Error start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd,
+              uint64_t signal_mask = 0);
 
   // Once more with the same plan, after ETXTBSY: somebody still had the program open for writing.
   Error start_again();
@@ -37,6 +38,8 @@ class Leader {
   const Error& error() const { return error_; }
   int pidfd() const { return pidfd_.get(); }
   void close_pidfd() { pidfd_.reset(); }
+  // Once exec has succeeded or the child is reaped: nobody runs on its stack any more.
+  void release_stack();
 
  private:
   Error clone();

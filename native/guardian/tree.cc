@@ -32,12 +32,29 @@ bool Tree::open(int high_fd, int spared_pgid) {
   bool usable = proc_.open(high_fd);
   Vec<int> own;
   by_children_ = usable && proc_.children(self_, &own);
-  group_flag_ = probe_kernel(0).available & kFeaturePidfdGroup;
+  group_flag_ = probe_pidfd_group();
   return usable;
+}
+
+bool Tree::member(const ProcStat& process) const {
+  if (scope_ == Scope::Tree) return true;
+  return process.pid == leader_ || process.pgid == pgid_ || (sid_ != 0 && process.sid == sid_);
 }
 
 void Tree::descendants(Vec<ProcStat>* out) {
   out->clear();
+  ProcStat leader;
+  if (scope_ == Scope::Leader) {
+    if (proc_.stat(leader_, &leader) && leader.ppid == self_ && leader.alive()) out->push(leader);
+    return;
+  }
+  all_descendants(out);
+  for (size_t i = out->size(); scope_ != Scope::Tree && i-- > 0;) {
+    if (!member((*out)[i])) out->remove_swap(i);
+  }
+}
+
+void Tree::all_descendants(Vec<ProcStat>* out) {
   if (by_children_) {
     Vec<int> queue;
     proc_.children(self_, &queue);
@@ -113,25 +130,55 @@ void Tree::signal_all(const Vec<ProcStat>& members, int sig, TreeSignal* result)
     return false;
   };
   for (const ProcStat& member : members) {
-    if (member.pgid != pinned_ || contains_pgid(pinned_)) continue;
+    if (scope_ == Scope::Leader || member.pgid != pinned_ || contains_pgid(pinned_)) continue;
     if (signal_group(pinned_, sig, result)) done.push(pinned_);
   }
   for (const ProcStat& member : members) {
     if (contains_pgid(member.pgid)) continue;
-    if (signal_group(member.pgid, sig, result))
+    if (scope_ != Scope::Leader && signal_group(member.pgid, sig, result))
       done.push(member.pgid);
     else
       signal_one(member, sig, result);
   }
 }
 
+// Without a usable /proc only the leader's group is known, while its pidfd pins it.
+void Tree::signal_unseen(int sig, TreeSignal* result) {
+  if (proc_.usable() || scope_ == Scope::Leader || pinned_ == 0 || !group_flag_ || pinned_fd_ < 0) return;
+  signal_group(pinned_, sig, result);
+}
+
 TreeSignal Tree::signal(int sig, bool then_continue) {
   TreeSignal result, unused;
   Vec<ProcStat> members;
   descendants(&members);
+  signal_unseen(sig, &result);
   signal_all(members, sig, &result);
-  if (then_continue) signal_all(members, SIGCONT, &unused);
+  if (!then_continue) return result;
+  signal_unseen(SIGCONT, &unused);
+  signal_all(members, SIGCONT, &unused);
   return result;
+}
+
+TreeSignal Tree::signal_leader(int sig, bool leader_reaped) {
+  TreeSignal result;
+  bool pins = pgid_ == pinned_ && (group_flag_ ? pinned_fd_ >= 0 : !leader_reaped);
+  if (scope_ != Scope::Leader && pins && signal_group(pgid_, sig, &result) && (result.reached > 0 || result.err != 0)) {
+    return result;
+  }
+  Vec<ProcStat> members;
+  descendants(&members);
+  for (const ProcStat& member : members) {
+    if (member.pgid == pgid_ || member.pid == leader_) signal_one(member, sig, &result);
+  }
+  return result;
+}
+
+bool Tree::group_gone(int pgid) {
+  if (pgid == pinned_ && group_flag_ && pinned_fd_ >= 0) {
+    return sys_pidfd_send_signal(pinned_fd_, 0, kPidfdSignalProcessGroup) == -ESRCH;
+  }
+  return killpg_guarded(pgid, 0) == -ESRCH;
 }
 
 // SIGSTOP to whoever is not stopped yet, until two looks in a row show the same processes, all of them stopped. D
@@ -159,12 +206,13 @@ void Tree::freeze() {
 void Tree::kill_round() {
   TreeSignal unused;
   Vec<int> own;
-  if (proc_.children(self_, &own)) {
+  if (scope_ == Scope::Tree && proc_.children(self_, &own)) {
     for (int pid : own) signal_process(-1, pid, SIGKILL);  // our unreaped children: their numbers are theirs
   }
   freeze();
   Vec<ProcStat> members;
   descendants(&members);
+  signal_unseen(SIGKILL, &unused);
   signal_all(members, SIGKILL, &unused);
   for (const ProcStat& member : members) signal_one(member, SIGKILL, &unused);
 }

@@ -7,6 +7,9 @@
 
 namespace procgroup {
 
+// Who is a member: the leader alone, its process group (or its session, where it leads one), or all descendants.
+enum class Scope : uint8_t { Leader, Group, Tree };
+
 struct TreeSignal {
   int reached = 0;  // processes or groups
   int err = 0;      // the last errno that was not ESRCH
@@ -19,13 +22,22 @@ class Tree {
   // The leader's pidfd pins its group, also after it was reaped. It stays the caller's.
   void pin(int pgid, int pidfd) { pinned_ = pgid, pinned_fd_ = pidfd; }
 
-  // Live descendants, found by ancestry: every thread's children, as the kernel lists them, else by the parent of every
-  // process.
+  // `sid`: the session whose processes count as the group's, or 0.
+  void limit(Scope scope, int leader, int pgid, int sid) { scope_ = scope, leader_ = leader, pgid_ = pgid, sid_ = sid; }
+
+  // Live descendants that are members, found by ancestry: every thread's children, as the kernel lists them, else by
+  // the parent of every process.
   void descendants(Vec<ProcStat>* out);
 
   // One signal to the leader's group, then one to each other group of the tree, then to members that no group signal
   // may reach; each followed by SIGCONT where `then_continue`.
   TreeSignal signal(int sig, bool then_continue);
+
+  // One signal to the leader's group as the leader was placed in it; to its members of ours one by one where the group
+  // is shared with strangers, or its number no longer pinned.
+  TreeSignal signal_leader(int sig, bool leader_reaped);
+  // Signal 0 to the group gives ESRCH, which proves it empty. kill(2).
+  bool group_gone(int pgid);
 
   // One round towards an empty tree: kill our own children, freeze all descendants until a second look is unchanged,
   // then kill group by group and one by one. Bounded; the caller reaps and calls again until nobody is left.
@@ -34,7 +46,10 @@ class Tree {
   ProcFs& proc() { return proc_; }
 
  private:
+  void all_descendants(Vec<ProcStat>* out);
+  bool member(const ProcStat& process) const;
   void freeze();
+  void signal_unseen(int sig, TreeSignal* result);
   void signal_one(const ProcStat& process, int sig, TreeSignal* result);
   bool signal_group(int pgid, int sig, TreeSignal* result);
   void signal_all(const Vec<ProcStat>& members, int sig, TreeSignal* result);
@@ -44,6 +59,10 @@ class Tree {
   int spared_ = 0;
   int pinned_ = 0;
   int pinned_fd_ = -1;
+  Scope scope_ = Scope::Tree;
+  int leader_ = 0;
+  int pgid_ = 0;
+  int sid_ = 0;
   bool group_flag_ = false;
   bool by_children_ = false;
 };

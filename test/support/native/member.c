@@ -87,6 +87,19 @@ static void verb_report_signals(const char* verb) {
   }
 }
 
+// Prints `got SIGNAL COUNT` for every signal that can be blocked, the stop signals and real-time signals among them.
+static void verb_report_every_signal(const char* verb) {
+  sigset_t set;
+  int counts[65] = {0};
+  sigfillset(&set);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  ready(verb, 0);
+  for (;;) {
+    int signo = sigwaitinfo(&set, NULL);
+    if (signo > 0) dprintf(1, "got %d %d\n", signo, ++counts[signo]);
+  }
+}
+
 // MS MIB: uses that much processor time and memory, then exits 0.
 static void verb_use(const char* verb) {
   (void)verb;
@@ -132,6 +145,7 @@ static const struct {
     {"cat", verb_cat},
     {"close-stdin", verb_close_stdin},
     {"report-signals", verb_report_signals},
+    {"report-every-signal", verb_report_every_signal},
     {"use", verb_use},
     {"self", verb_self},
 };

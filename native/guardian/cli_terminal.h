@@ -1,0 +1,41 @@
+// The controlling terminal, as a shell's job sees it. tcsetpgrp(3), setpgid(2).
+#pragma once
+#include <sys/types.h>
+
+#include "core/fd.h"
+
+namespace procgroup {
+
+class Terminal {
+ public:
+  // As far as one of the descriptors 0 ... 2 refers to it. Our copy is placed at or above `high_fd`.
+  void find(int high_fd);
+  bool found() const { return fd_.valid(); }
+  int fd() const { return fd_.get(); }
+
+  // Our own group is its foreground group.
+  bool ours() const;
+  // False where it has hung up or the group is gone. SIGTTOU must be blocked.
+  bool hand_to(pid_t pgid);
+  // From `pgid`, and from nobody else: a shell may have taken it meanwhile.
+  void take_back_from(pid_t pgid);
+
+ private:
+  Fd fd_;
+  pid_t own_ = 0;
+};
+
+// Our group has other members, a pipeline's or a script's, which need the terminal as well.
+bool shares_group();
+
+// Nobody would continue us if we stopped: no process of our session outside our group is a parent of the group.
+// setpgid(2).
+bool orphaned_group();
+
+// Stops this process, as `sig` would by default, until SIGCONT.
+void stop_self(int sig);
+
+// To SIG_DFL. sigaction(2).
+void reset_action(int sig);
+
+}  // namespace procgroup

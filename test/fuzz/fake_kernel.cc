@@ -1,0 +1,277 @@
+// The guardian's layer of system calls, over the world: what kernel.cc, procfs.cc, reaper.cc and leader.cc would ask
+// Linux.
+#include <stdarg.h>
+
+#include <map>
+
+#include "core/kernel.h"
+#include "core/procfs.h"
+#include "core/reaper.h"
+#include "core/spawn.h"
+#include "guardian/leader.h"
+#include "world.h"
+
+void fake__exit(int) { throw Ended{}; }
+int fake_chdir(const char*) { return 0; }
+int fake_dup2(int, int to) { return to; }
+int fake_fcntl(int, int, ...) { return 0; }
+int fake_getpgrp() { return kSelf; }
+int fake_getpid() { return kSelf; }
+int fake_open(const char* path, int, ...) { return strcmp(path, "/dev/null") == 0 ? 0 : -1; }
+int fake_prctl(int, ...) { return 0; }
+int fake_setpgid(int, int) { return 0; }
+int fake_setpriority(int, unsigned, int) { return 0; }
+long fake_syscall(long number, ...) { return number == SYS_signalfd4 ? kSignalFd : 0; }
+int fake_tcgetpgrp(int) { return -1; }
+int fake_tcsetpgrp(int, int) { return 0; }
+
+int fake_close(int fd) {
+  if (fd < 4096) return 0;  // no pidfd
+  for (size_t i = 0; i < world->open_fds.size(); i++) {
+    if (world->open_fds[i] != fd) continue;
+    world->open_fds.erase(world->open_fds.begin() + static_cast<long>(i));
+    return 0;
+  }
+  broken("a descriptor is closed twice");
+}
+
+int fake_kill(int pid, int sig) {
+  int r = pid > 0 ? world->raise(pid, sig) : pid < -1 ? world->raise_group(-pid, sig) : -EINVAL;
+  if (pid == 0 || pid == -1) broken("kill to everybody");
+  errno = -r;
+  return r == 0 ? 0 : -1;
+}
+
+int fake_nanosleep(const struct timespec* pause, struct timespec*) {
+  world->now += static_cast<uint64_t>(pause->tv_sec) * 1'000'000'000 + static_cast<uint64_t>(pause->tv_nsec);
+  world->tick();
+  return 0;
+}
+
+int fake_poll(struct pollfd* fds, unsigned long count, int) {
+  int ready = 0;
+  for (unsigned long i = 0; i < count; i++) {
+    fds[i].revents = 0;
+    if (fds[i].fd == kSupervisorFd && world->supervisor_dead) fds[i].revents = POLLIN;
+    if (fds[i].fd == kSocketFd && world->hung_up) fds[i].revents = POLLHUP;
+    ready += fds[i].revents != 0;
+  }
+  return ready;
+}
+
+ssize_t fake_read(int fd, void* buffer, size_t size) {
+  auto* info = static_cast<struct signalfd_siginfo*>(buffer);
+  if (fd != kSignalFd || size < sizeof *info) broken("read of something else than the signalfd");
+  if (!world->child_signal && world->pending_signals == 0) {
+    errno = EAGAIN;
+    return -1;
+  }
+  memset(info, 0, sizeof *info);
+  info->ssi_signo = world->child_signal ? SIGCHLD : SIGTERM;
+  if (world->child_signal)
+    world->child_signal = false;
+  else
+    world->pending_signals--;
+  return sizeof *info;
+}
+
+ssize_t fake_recv(int, void* buffer, size_t size, int) {
+  if (world->packets.empty()) {
+    errno = EAGAIN;
+    return world->hung_up ? 0 : -1;
+  }
+  std::vector<uint8_t> packet = world->packets.front();
+  world->packets.pop_front();
+  if (!packet.empty()) memcpy(buffer, packet.data(), packet.size() < size ? packet.size() : size);
+  return static_cast<ssize_t>(packet.size());  // MSG_TRUNC
+}
+
+ssize_t fake_sendmsg(int, const struct msghdr* message, int) {
+  if (world->socket_full) {
+    errno = EAGAIN;
+    return -1;
+  }
+  procgroup::NewsMessage news;
+  memcpy(&news, message->msg_iov->iov_base, sizeof news);
+  world->heard(news, static_cast<long>(message->msg_iov->iov_len));
+  return static_cast<ssize_t>(message->msg_iov->iov_len);
+}
+
+namespace procgroup {
+
+uint64_t now_ns() { return world->now; }
+int move_high(int fd, int) { return fd; }
+void sys_close_range(int, int) {}
+
+ProbeResult probe_kernel(uint32_t) {
+  ProbeResult result;
+  if (world->group_flag && world->pidfds) result.available |= kFeaturePidfdGroup;
+  if (world->pidfds) result.available |= kFeaturePidfd;
+  return result;
+}
+
+bool probe_pidfd_group() { return probe_kernel(0).available & kFeaturePidfdGroup; }
+
+int sys_pidfd_open(pid_t pid) {
+  world->tick();
+  if (!world->pidfds) return -ENOSYS;
+  return world->find(pid) != nullptr ? world->new_fd(pid) : -ESRCH;
+}
+
+int sys_pidfd_send_signal(int fd, int sig, uint32_t flags) {
+  world->tick();
+  if (fd == kSupervisorFd) return sig == 0 ? 0 : (broken("the supervisor is signalled"), 0);
+  Process* process = world->of_fd(fd);
+  // The pidfd of a reaped leader still names its group.
+  if (flags & kPidfdSignalProcessGroup) return world->raise_group(process != nullptr ? process->pgid : fd >> 12, sig);
+  return process == nullptr ? -ESRCH : world->raise(process->pid, sig);
+}
+
+int sys_waitid(int, int, siginfo_t* info, int options, Usage*) { return world->wait_any(info, options); }
+
+int sys_waitid_exit_blocking(pid_t pid, WaitStatus* out) {
+  Process* process = world->find(pid);
+  if (process == nullptr) return -ECHILD;
+  if (process->state != 'Z' && process->executed) broken("a blocking wait for a process that runs");
+  world->die(*process, 127, 0);
+  out->ready = true;
+  for (size_t i = 0; i < world->processes.size(); i++) {
+    if (world->processes[i].pid == pid) world->processes.erase(world->processes.begin() + static_cast<long>(i));
+  }
+  return 0;
+}
+
+bool ProcFs::open(int) { return true; }
+
+bool ProcFs::stat(pid_t pid, ProcStat* out) {
+  world->tick();
+  *out = {};
+  Process* process = world->find(pid);
+  if (process == nullptr) return false;
+  out->pid = pid, out->ppid = process->ppid, out->pgid = process->pgid, out->sid = process->sid;
+  out->state = process->state, out->num_threads = 1, out->start_time = process->born;
+  return true;
+}
+
+void ProcFs::wchan(pid_t, char* out, size_t) { out[0] = 0; }
+pid_t ProcFs::tracer(pid_t) { return 0; }
+bool ProcFs::rewind() {
+  at_ = 0;
+  return true;
+}
+pid_t ProcFs::next() { return at_ < world->processes.size() ? world->processes[at_++].pid : 0; }
+
+bool ProcFs::children(pid_t pid, Vec<int>* out) {
+  world->tick();
+  for (const Process& process : world->processes) {
+    if (process.ppid == pid) out->push(process.pid);
+  }
+  return world->list_children;
+}
+
+Error Leader::start(const Command&, const Config& config, uint64_t, int, int, uint64_t) {
+  plan_.isolation = static_cast<Isolation>(config.isolation);
+  plan_.join_pgid = config.inherit_pgid;
+  uint8_t refused = world->in.byte();
+  if (refused == 1) return make_error(ENOENT, Stage::Lookup, "execve");
+  return clone();
+}
+
+Error Leader::start_again() {
+  error_ = {};
+  return clone();
+}
+
+Error Leader::clone() {
+  if (world->in.byte() == 1) return make_error(EAGAIN, Stage::Clone, "clone");
+  Process leader = {world->next_pid++, kSelf, 0, kSupervisor};
+  bool own = plan_.isolation != Isolation::Inherit;
+  leader.pgid = own ? leader.pid : kSupervisor;
+  if (plan_.isolation == Isolation::Session) leader.sid = leader.pid;
+  leader.born = world->now / 10'000'000;
+  uint8_t traits = world->in.byte();
+  leader.ignores = traits & 1, leader.forks_on_term = traits & 2;
+  world->processes.push_back(leader);
+  pid_ = leader.pid;
+  placed_.pgid = leader.pgid, placed_.sid = leader.sid;
+  verdict_.reset(kVerdictFd);
+  pidfd_.reset(world->pidfds ? world->new_fd(pid_) : -1);
+  world->verdict = 0;
+  return {};
+}
+
+bool Leader::read_verdict() {
+  int verdict = world->verdict;
+  world->verdict = 0;
+  Process* leader = world->find(pid_);
+  if (verdict == 1) return false;
+  if (verdict == 3) {
+    error_ = world->verdict_error == 0 ? Error{} : make_error(world->verdict_error, Stage::Exec, "execve");
+    if (world->verdict_error == 0) error_.term_signal = SIGKILL;
+    return true;
+  }
+  if (leader != nullptr) leader->executed = true;
+  return true;
+}
+
+void Leader::release_stack() {}
+
+int Reaper::open(int, bool) { return 0; }
+
+namespace {
+struct Registered {
+  uint64_t token;
+  uint32_t events;
+};
+std::map<int, Registered> registered;
+}  // namespace
+
+int Reaper::add(int fd, Token token) {
+  if (!registered.insert({fd, {token.pack(), EPOLLIN}}).second) return -EEXIST;
+  return 0;
+}
+int Reaper::modify(int fd, Token token, uint32_t events) {
+  auto found = registered.find(fd);
+  if (found == registered.end()) return -ENOENT;
+  found->second = {token.pack(), events};
+  return 0;
+}
+void Reaper::remove(int fd) { registered.erase(fd); }
+
+int Reaper::wait(struct epoll_event* events, uint64_t deadline) {
+  for (;;) {
+    if (++world->steps > 50'000) broken("the loop does not come to its end");
+    int n = 0;
+    for (auto& [fd, how] : registered) {
+      uint32_t ready = 0;
+      if (fd == kSignalFd && (world->child_signal || world->pending_signals > 0)) ready = EPOLLIN;
+      if (fd == kSupervisorFd && world->supervisor_dead) ready = EPOLLIN;
+      if (fd == kVerdictFd && world->verdict != 0) ready = EPOLLIN;
+      if (fd == kSocketFd) {
+        if (!world->packets.empty() || world->hung_up) ready |= EPOLLIN;
+        if (world->hung_up) ready |= EPOLLHUP;
+        if (how.events & EPOLLOUT && !world->socket_full) ready |= EPOLLOUT;
+      }
+      if (ready == 0) continue;
+      events[n].events = ready;
+      events[n++].data.u64 = how.token;
+    }
+    if (n > 0) return n;
+    if (deadline <= world->now) return 0;
+    if (!world->in.empty()) {
+      world->event();
+      continue;
+    }
+    if (deadline != kNever) {
+      world->now = deadline;
+      world->close_down();
+      return 0;
+    }
+    world->close_down();
+  }
+}
+
+}  // namespace procgroup
+
+// What a run before this one has registered is not of this one.
+void forget_registrations() { procgroup::registered.clear(); }

@@ -1,0 +1,135 @@
+// S6: the guardian is SIGKILLed. The supervisor learns it at once, takes down what it can still name, and says so.
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { type ProcessGroup, spawn } from '../dist/index.js';
+import { stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
+import { readReady } from './support/ready.mjs';
+import { startNode } from './support/run-node.js';
+import { scaled } from './support/scale.js';
+import { useScenario } from './support/scenario.js';
+import { quiet } from './support/start.js';
+import { guardiansOf, Pinned, startTree, treeactor } from './support/trees.js';
+
+const scenario = useScenario();
+const teardown = [{ signal: 'SIGTERM', graceMs: 300 }] as const;
+const guardianOf = (group: ProcessGroup): number => group.mechanism.guardianPid ?? expect.fail('no guardian');
+
+it('S6: the tree is taken down, the handle says guardian-lost', async () => {
+  const { group } = await startTree(scenario, 'treeactor', ['mixed'], { teardown });
+  const states: string[] = [];
+  group.onStateChange(({ state }) => states.push(state));
+  process.kill(guardianOf(group), 'SIGKILL');
+  const began = performance.now();
+  const report = await group.gone;
+  expect(performance.now() - began, 'at once: nobody is given a grace').toBeLessThan(2_000);
+  expect(report).toMatchObject({ empty: true, cause: 'guardian', covers: 'tree', survivors: [] });
+  expect(report.notes).toContain('guardian-lost');
+  expect(scenario.alive()).toEqual([]);
+  expect(group.state).toBe('empty');
+  // Its parent is dead: nobody but the kernel can say how it ended, where the kernel can (Linux 6.15).
+  const { code, signal, status } = await group.exited;
+  expect([code, signal, status]).toEqual(status === 'exact' ? [null, 'SIGKILL', 'exact'] : [null, null, 'unknown']);
+  await waitUntil(() => states.at(-1) === 'empty');
+  expect(stat(guardianOf(group)), 'and it is reaped').toBeNull();
+});
+
+it('S6: during a teardown the report keeps its cause', async () => {
+  const { group } = await startTree(scenario, 'treeactor', ['mixed'], {
+    teardown: [{ signal: 'SIGTERM', graceMs: 20_000 }],
+  });
+  const stopping = group.stop();
+  await waitUntil(() => group.state === 'draining');
+  process.kill(guardianOf(group), 'SIGKILL');
+  const report = await stopping;
+  expect(report).toMatchObject({ empty: true, cause: 'stop', survivors: [] });
+  expect(report.notes).toContain('guardian-lost');
+  expect(scenario.alive()).toEqual([]);
+});
+
+it('S6: after the leader has exited its status stays what it was', async () => {
+  const { group } = await startTree(scenario, 'member', ['leader-exits-first'], { teardown });
+  const exit = await group.exited;
+  process.kill(guardianOf(group), 'SIGKILL');
+  expect(await group.gone).toMatchObject({ empty: true, cause: 'guardian' });
+  expect(await group.exited).toBe(exit);
+  expect(exit).toMatchObject({ code: 0, status: 'exact' });
+  expect(scenario.alive()).toEqual([]);
+});
+
+it('S6: stop(), kill(), members() and signal() after the loss answer', async () => {
+  const { group } = await startTree(scenario, 'treeactor', ['mixed'], { teardown });
+  process.kill(guardianOf(group), 'SIGKILL');
+  const [one, two, three] = await Promise.all([group.stop(), group.kill(), group.gone]);
+  expect(one).toBe(two);
+  expect(two).toBe(three);
+  expect(await group.members()).toEqual([]);
+  expect(group.signal('SIGTERM')).toBe('gone');
+  expect(scenario.alive()).toEqual([]);
+});
+
+it('S6: who cleared its environment cannot be named any more: what remains of the promise', async () => {
+  const { group, ready } = await startTree(scenario, 'treeactor', ['masked'], { teardown });
+  const pinned = new Pinned(ready.members);
+  scenario.defer(() => pinned.kill());
+  process.kill(guardianOf(group), 'SIGKILL');
+  const report = await group.gone;
+  expect(report.notes).toContain('guardian-lost');
+  expect(report.evidence, 'no proof, and the report does not claim one').not.toBe('echild');
+  expect(scenario.alive()).toEqual([]);
+  expect(pinned.alive(), 'control: it did escape').toHaveLength(1);
+});
+
+it('S6: control: a tree whose guardian is killed and whose supervisor is dead too loses only the leader', async () => {
+  scenario.leaves();
+  const source = `
+    const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'mixed'], {
+      containment: 'tree', stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+    const { members } = await readReady(group.stdio[3]);
+    console.log('ready ' + JSON.stringify({ pid: group.pid, members: [group.mechanism.guardianPid, ...members] }));
+    setInterval(() => {}, 1e6);`;
+  const node = startNode({ source }, { env: scenario.env });
+  const said = await readReady(node.stdout ?? expect.fail('no stdout'));
+  const [guardian = 0, ...members] = said.members;
+  // Stopped first, so that neither sees the other's end.
+  process.kill(node.pid ?? 0, 'SIGSTOP');
+  process.kill(guardian, 'SIGSTOP');
+  process.kill(guardian, 'SIGKILL');
+  process.kill(node.pid ?? 0, 'SIGKILL');
+  await once(node, 'exit');
+  const left = () => scenario.alive().map(({ pid }) => pid);
+  await waitUntil(() => !left().includes(said.pid), { what: 'the leader dies by its parent-death signal' });
+  expect(left().sort()).toEqual(members.sort());
+});
+
+describe('S6: at random moments', () => {
+  it('S6: spawn is refused, or the report names the loss; nobody is left', async () => {
+    const ends = { refused: 0, lost: 0, done: 0 };
+    for (let round = 0; round < scaled(150); round++) {
+      const options = { env: scenario.env, containment: 'tree', stdio: quiet, teardown } as const;
+      const spawning = spawn(treeactor, ['-r', '3', 'mixed'], options).then(
+        (group) => ({ group }),
+        (error: NodeJS.ErrnoException) => ({ error }),
+      );
+      const moment = performance.now() + Math.random() * 12;
+      const guardian = await waitUntil(() => guardiansOf()[0], { everyMs: 0 });
+      while (performance.now() < moment && round % 3 !== 0) await new Promise((resolve) => setImmediate(resolve));
+      process.kill(guardian, 'SIGKILL');
+      const { group, error } = { group: undefined, error: undefined, ...(await spawning) };
+      if (error !== undefined) {
+        expect(error).toMatchObject({ name: 'SpawnError', code: 'ERR_KILLED_BEFORE_EXEC' });
+        ends.refused += 1;
+      } else {
+        if (round % 2 === 0) void group.stop();
+        const report = await group.gone;
+        expect(report).toMatchObject({ empty: true, survivors: [] });
+        if (report.notes.includes('guardian-lost')) ends.lost += 1;
+        else ends.done += 1;
+        for (const stream of group.stdio) stream?.destroy();
+      }
+      expect(scenario.alive(), `round ${round}, ${JSON.stringify(ends)}`).toEqual([]);
+      expect(zombieChildrenOf()).toEqual([]);
+    }
+    process.stderr.write(`S6: ${JSON.stringify(ends)}\n`);
+    expect(ends.refused + ends.lost).toBeGreaterThan(0);
+  }, 120_000);
+});

@@ -1,0 +1,99 @@
+// G15: a released tree runs on. Its guardian stays as its reaper, and ignores the end of the supervisor.
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { isDead, stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
+import { type Ready, readReady } from './support/ready.mjs';
+import { startNode } from './support/run-node.js';
+import { useScenario } from './support/scenario.js';
+import { startTree, treeactor } from './support/trees.js';
+
+const scenario = useScenario();
+
+interface Said extends Ready {
+  guardian: number;
+}
+
+const subject = (release: string, end: string, lifetime = 'releasable') => `
+  const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'mixed'], {
+    containment: 'tree', stdio: ['ignore', 'ignore', 'ignore', 'pipe'], lifetime: '${lifetime}',
+    teardown: [{ signal: 'SIGTERM', graceMs: 100 }], exitGraceMs: 100,
+  });
+  const { members } = await readReady(group.stdio[3]);
+  group.stdio[3].destroy();
+  ${release}
+  nodeFs.writeSync(1, 'ready ' + JSON.stringify({ pid: group.pid, members, guardian: group.mechanism.guardianPid }) + '\\n');
+  ${end}`;
+
+async function endOf(source: string): Promise<Said> {
+  const node = startNode({ source }, { env: scenario.env });
+  node.stderr?.pipe(process.stderr);
+  const ended = once(node, 'exit');
+  const said = await readReady<Said>(node.stdout ?? expect.fail('no stdout'));
+  await ended;
+  return said;
+}
+
+describe.each([
+  ['process.exit()', 'process.exit(0);'],
+  ['returning', 'group.unref();'],
+  ['dispose', 'await group[Symbol.asyncDispose]();'],
+  ['SIGKILL', "process.kill(process.pid, 'SIGKILL');"],
+])('%s', (_name, end) => {
+  it('G15: a released tree is left alone, its guardian still reaps', async () => {
+    scenario.leaves();
+    const { pid, members, guardian } = await endOf(subject('group.release();', end));
+    const all = [guardian, pid, ...members].sort();
+    const alive = () =>
+      scenario
+        .alive()
+        .map((one) => one.pid)
+        .sort();
+    expect(alive()).toEqual(all);
+    expect(stat(pid)?.ppid).toBe(guardian);
+    process.kill(members[0] ?? 0, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
+    await waitUntil(() => stat(pid) === null && stat(members[0] ?? 0) === null, { what: 'both are reaped' });
+    expect(isDead(guardian)).toBe(false);
+    // With its last member the guardian goes too.
+    for (const one of members.slice(1)) process.kill(one, 'SIGKILL');
+    await waitUntil(() => alive().length === 0, { what: 'the guardian ends with the tree' });
+  });
+
+  it('G15: control: the same tree without release() is gone', async () => {
+    await endOf(subject('', end));
+    await waitUntil(() => scenario.alive().length === 0, { timeoutMs: 5_000 });
+  });
+});
+
+it('G15: a tree needs no declaration at spawn: its parent-death signal is that of its guardian, which stays', async () => {
+  scenario.leaves();
+  const { pid, members, guardian } = await endOf(subject('group.release();', 'process.exit(0);', 'bound'));
+  expect(
+    scenario
+      .alive()
+      .map((one) => one.pid)
+      .sort(),
+  ).toEqual([guardian, pid, ...members].sort());
+});
+
+it('G15: a released handle: stop() still works', async () => {
+  const { group } = await startTree(scenario, 'treeactor', ['mixed'], {
+    teardown: [{ signal: 'SIGTERM', graceMs: 100 }],
+  });
+  group.release();
+  group.release();
+  await group[Symbol.asyncDispose]();
+  expect(scenario.alive().length).toBe(6);
+  expect(group.state).toBe('running');
+  expect(await group.stop()).toMatchObject({ empty: true, cause: 'stop', evidence: 'echild' });
+  expect(scenario.alive()).toEqual([]);
+});
+
+it('G15: a released tree that ends by itself is reaped, and says so', async () => {
+  const { group } = await startTree(scenario, 'member', ['sleep']);
+  group.release();
+  process.kill(group.pid, 'SIGKILL');
+  expect(await group.gone).toMatchObject({ empty: true, cause: null });
+  expect(scenario.alive()).toEqual([]);
+  expect(zombieChildrenOf()).toEqual([]);
+});
