@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { root, run } from './support.mjs';
 
 /** Of the engine, what the guardian links: not the supervisor's side. */
-const CORE = ['spawn', 'lookup', 'kernel', 'group', 'reaper', 'procfs', 'teardown'];
+const CORE = ['spawn', 'resources', 'lookup', 'kernel', 'group', 'reaper', 'procfs', 'teardown'];
 
 export const guardianPath = (variant = 'plain') =>
   join(root, variant === 'plain' ? 'build' : `build-${variant}`, 'Release', 'procgroup-guardian');

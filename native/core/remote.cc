@@ -175,6 +175,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       group.found.push(news.survivor.stat);
       return;
     case News::MembersEnd:
+      if (group.census_out > 0) group.census_out--;
       if (group.list_due) {
         group.list_due = false;
         listener_->on_members(group);

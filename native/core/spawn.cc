@@ -16,7 +16,6 @@ namespace procgroup {
 namespace {
 
 constexpr uint64_t kVm = 0x100, kFiles = 0x400, kPidfd = 0x1000, kVfork = 0x4000;  // CLONE_ flags
-constexpr size_t kStackSize = 64 * 1024;
 constexpr int kBusyRetries = 6;  // after the in-flight clones have ended: 1, 2, 4 ... 32 ms
 
 // Descriptors of one spawn on our side, closed in every end but the parent's halves of a successful one.
@@ -182,34 +181,6 @@ const char* syscall_of(Stage stage) {
     default:
       return "clone";
   }
-}
-
-int allocate_child_stack(ChildStack* stack) {
-  size_t page = static_cast<size_t>(getpagesize());
-  void* base = mmap(nullptr, kStackSize + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (base == MAP_FAILED) return -errno;
-  if (mprotect(base, page, PROT_NONE) != 0) {
-    int err = errno;
-    munmap(base, kStackSize + page);
-    return -err;
-  }
-  stack->base = static_cast<char*>(base) + page;
-  stack->size = kStackSize;
-  return 0;
-}
-
-void free_child_stack(ChildStack* stack) {
-  size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  munmap(static_cast<char*>(stack->base) - page, stack->size + page);
-}
-
-int move_high(int fd, int high_fd) {
-  if (fd < 0 || high_fd < 0 || fd >= high_fd) return fd;
-  // The raw call: musl's fcntl sets the flag a second time.
-  int moved = static_cast<int>(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_fd));
-  if (moved < 0) return fd;
-  close(fd);
-  return moved;
 }
 
 void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, SpawnResult* result) {

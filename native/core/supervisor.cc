@@ -11,6 +11,7 @@
 namespace procgroup {
 namespace {
 
+constexpr uint32_t kMostCensuses = 8;
 constexpr uint64_t kSurvivorLook = 1'000'000'000;  // 1 s
 
 bool terminating(int sig) {
@@ -99,14 +100,18 @@ SignalResult Supervisor::signal(Group& group, int sig) {
 }
 
 void Supervisor::ask_members(Group& group) {
-  bool asked = group.list_due;
   group.list_due = true;
   if (!group.tree) return request_census(group);
-  if (asked) return;  // one order is under way: its answer serves everybody
-  group.found.clear();
-  if (send_order(group, Order::Census, 0, Cause::None, false, 0)) return;
-  group.list_due = false;  // nobody answers: an empty list, and the deadline of a teardown tells the rest
-  listener_->on_members(group);
+  // A few orders may be under way at a time: each answer serves everybody who has asked, and a burst of callers must
+  // not fill the socket.
+  if (group.census_out >= kMostCensuses) return;
+  if (group.census_out == 0) group.found.clear();
+  if (send_order(group, Order::Census, 0, Cause::None, false, 0)) {
+    group.census_out++;
+  } else if (group.census_out == 0) {
+    group.list_due = false;  // the guardian does not listen: nobody can be named
+    listener_->on_members(group);
+  }
 }
 
 void Supervisor::release(Group& group) {

@@ -118,6 +118,7 @@ struct Group {
   bool starting = false;  // the command has not been heard of yet
   bool told_gone = false;
   bool begin_sent = false;
+  uint32_t census_out = 0;  // orders that have not been answered
   bool kill_sent = false;
   bool lost = false;   // the guardian died: members are who carries `mark`
   char mark[40] = {};  // NAME=value in the environment of every member

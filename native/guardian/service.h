@@ -1,0 +1,55 @@
+// The guardian in the service of an engine: see serve.cc for its loop and orders, news.cc for what it tells.
+#pragma once
+#include <sys/types.h>
+
+#include "core/protocol.h"
+#include "core/reaper.h"
+#include "guard.h"
+
+namespace procgroup {
+
+enum Source : uint8_t { kSignals = 1, kSocket, kSupervisor, kVerdict };
+
+class Service : public GuardListener {
+ public:
+  Service(int socket, int supervisor) : socket_(socket), supervisor_(supervisor), guard_(this) {}
+  int run(const Command& command);
+
+ private:
+  bool read_config(Config* config);
+  bool supervisor_dead();
+  void drop_command_descriptors(const Config& config);
+  void on_signals();
+  void on_socket();
+  void on_order(const OrderMessage& order);
+  void supervisor_ended();
+  void send(NewsMessage& news, int fd = -1);
+  bool send_now(const NewsMessage& news, int fd);
+  void flush();
+  void take_terminal_back();
+  NewsMessage news(News type) {
+    NewsMessage m = {};
+    m.magic = kMagic, m.build = kBuild, m.type = type;
+    return m;
+  }
+
+  void on_started(const Leader& leader) override;
+  void on_failed(const Error& error) override;
+  void on_exited(const WaitStatus& status) override;
+  void on_stopped(int signal) override;
+  void on_draining(Cause cause) override;
+  void on_refused(int pid, int signal) override;
+  void on_gone(const Report& report) override;
+
+  Fd socket_;
+  Fd supervisor_;
+  Guard guard_;
+  Reaper loop_;
+  Vec<NewsMessage> unsent_;
+  Fd tty_;
+  pid_t tty_owner_ = 0;
+  bool finished_ = false;
+  bool alone_ = false;  // the supervisor is dead
+};
+
+}  // namespace procgroup
