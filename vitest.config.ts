@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Comma-separated globs: what a kind of run leaves out, which then says so.
-    exclude: process.env.PROCGROUP_TEST_EXCLUDE?.split(',') ?? [],
+    // Globs, separated by colons: what a kind of run leaves out, which then says so.
+    exclude: process.env.PROCGROUP_TEST_EXCLUDE?.split(':') ?? [],
     globalSetup: ['test/support/global-setup.ts'],
     // Tests look at processes, descriptors and threads of their own process, so files neither share one nor run at once.
     pool: 'forks',

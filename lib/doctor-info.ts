@@ -1,4 +1,5 @@
 import { release } from 'node:os';
+import { guardianPath } from './guardian-path.js';
 import { binding, errorName } from './native.js';
 import type { Containment } from './types.js';
 
@@ -52,6 +53,15 @@ const FEATURES: Omit<KernelFeature, 'available' | 'errno'>[] = [
   },
 ];
 
+function treeAvailable(): Capabilities['containments'][number] {
+  try {
+    guardianPath();
+    return { name: 'tree', available: true, why: 'a guardian, subreaper of all descendants' };
+  } catch {
+    return { name: 'tree', available: false, why: 'the guardian executable is missing' };
+  }
+}
+
 /** What this kernel grants, by real calls; no thread, process or descriptor is left by it. */
 export function capabilities(): Capabilities {
   const [bits = 0, ...errnos] = binding().probe();
@@ -71,7 +81,7 @@ export function capabilities(): Capabilities {
         available: true,
         why: bits & 4 ? 'pinned by the leader’s pidfd' : 'pinned by the unreaped leader',
       },
-      { name: 'tree', available: false, why: 'needs the guardian, which is not built yet' },
+      treeAvailable(),
       { name: 'cgroup', available: false, why: 'not built yet' },
       { name: 'namespace', available: false, why: 'not built yet' },
     ],
