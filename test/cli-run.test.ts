@@ -196,10 +196,11 @@ describe('--report', () => {
     execFileSync('mkfifo', [fifo]);
     const reader = openSync(fifo, fsConstants.O_RDONLY | fsConstants.O_NONBLOCK);
     for (const path of ['/dev/full', fifo]) {
-      const { child } = await start(['--teardown', 'TERM:100ms', '--report', path], 'holds-stdout', '7');
+      const { child, pid } = await start(['--teardown', 'TERM:100ms', '--report', path], 'setpgid');
       if (path === fifo) closeSync(reader);
+      process.kill(pid, 'SIGTERM');
       const { code, stderr } = await finish(child);
-      expect({ path, code, left: scenario.alive() }).toEqual({ path, code: 7, left: [] });
+      expect({ path, code, left: scenario.alive() }).toEqual({ path, code: 143, left: [] });
       expect(stderr).toMatch(/^procgroup run: the report was not written[^\n]*\n$/);
     }
     const nobody = await runCli(['run', '--report', fifo, 'sh', '-c', 'exit 8'], { env: scenario.env });

@@ -245,9 +245,12 @@ it.skipIf(process.getuid?.() !== 0)('T8: EAGAIN at RLIMIT_NPROC, of the guardian
     console.log(JSON.stringify({ errors: [...new Set(errors)], children, after: after.code, some: groups.length > 5,
       empty: reports.every((report) => report.empty), zombies: oracle.zombieChildrenOf() }));`;
   const as = ['setpriv', '--reuid', '64997', '--regid', '64997', '--clear-groups', 'prlimit', '--nproc=60'];
-  const run = await runNodeJson({ source }, { env: scenario.env, via: as });
-  expect(run).toEqual({
-    errors: ['SpawnError EAGAIN -11 clone'],
+  const run = await runNodeJson<{ errors: string[] }>({ source }, { env: scenario.env, via: as });
+  const { errors, ...rest } = run;
+  // Of the clone of the guardian, of its own clone, or of the thread that waits for it where there is no pidfd.
+  for (const error of errors) expect(error).toMatch(/^SpawnError EAGAIN -11 (clone|register)$/);
+  expect(errors.length).toBeGreaterThan(0);
+  expect(rest).toEqual({
     children: 0,
     after: 4,
     some: true,

@@ -106,6 +106,34 @@ describe.skipIf(reason !== '')('E5: a member that changed its uid by a setuid pr
     expect(scenario.alive().map((one) => one.pid)).toEqual([pid]);
   });
 
+  it('E5: a survivor is waited for without a busy loop', async () => {
+    scenario.leaves();
+    const { ms, cpuMs } = await runNodeJson<{ ms: number; cpuMs: number }>(
+      {
+        source: `
+          const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'setuid', ${JSON.stringify(program)}], {
+            containment: 'tree', stdio: ['ignore', 'ignore', 'inherit', 'pipe'], teardown: [], killWaitMs: 2_000,
+          });
+          await readReady(group.stdio[3]);
+          let ticks = 0;
+          const look = () => {
+            const fields = nodeFs.readFileSync('/proc/' + group.mechanism.guardianPid + '/stat', 'latin1').split(') ')[1].split(' ');
+            ticks = Number(fields[11]) + Number(fields[12]);
+          };
+          const timer = setInterval(() => { try { look(); } catch {} }, 20);
+          const begin = performance.now();
+          await group.stop();
+          clearInterval(timer);
+          // Clock ticks are hundredths of a second on every Linux.
+          console.log(JSON.stringify({ ms: performance.now() - begin, cpuMs: ticks * 10 }));
+          process.exit(0);`,
+      },
+      { env: scenario.env, via: unprivileged, timeoutMs: 20_000 },
+    );
+    expect(ms).toBeGreaterThan(1_900);
+    expect(cpuMs).toBeLessThan(400);
+  });
+
   it('E5: control: containment group does not even see it', async () => {
     scenario.leaves();
     const { report, pid } = await unprivilegedStop('group');

@@ -1,11 +1,15 @@
 // The ladder under containment `tree`: the guardian climbs it, over everybody who descends from the leader.
-import { constants } from 'node:os';
+import { chmodSync, closeSync, copyFileSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type StateChange, spawn } from '../dist/index.js';
 import { isDead, openFds, stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
 import { member } from './support/paths.mjs';
+import { readReady } from './support/ready.mjs';
 import { useScenario } from './support/scenario.js';
+import { quiet } from './support/start.js';
 import { guardiansOf, startTree, stepSignals } from './support/trees.js';
 
 const scenario = useScenario();
@@ -41,7 +45,7 @@ describe.each(['group', 'session', 'inherit'] as const)('isolation %s', (isolati
   });
 });
 
-it('G4: signal() reaches the tree of a leader that is gone', async () => {
+it("G4: signal() reaches the leader's group after the leader is gone", async () => {
   const { group } = await startTree(scenario, 'member', ['leader-exits-first'], { teardown });
   await group.exited;
   group.signal('SIGKILL');
@@ -162,6 +166,7 @@ describe('G16: the end of the leader, and its states', () => {
   it('G16: resource usage is that of the leader, across the socket', async () => {
     const group = await start('use', '120', '24');
     const { resourceUsage } = await group.exited;
+    await group.gone;
     if (resourceUsage === null) throw new Error('no resource usage');
     expect(resourceUsage.userCPUTime + resourceUsage.systemCPUTime).toBeGreaterThanOrEqual(110_000);
     expect(resourceUsage.maxRSS).toBeGreaterThanOrEqual(24 * 1024);
@@ -188,7 +193,7 @@ describe('G16: the end of the leader, and its states', () => {
     }
     await group.kill();
     await waitUntil(() => seen.some(({ state }) => state === 'empty'));
-    const states = seen.map(({ state }) => state).filter((state) => state !== 'running');
+    const states: string[] = seen.map(({ state }) => state).filter((state) => state !== 'running');
     expect(states).toEqual(['draining', 'leader-exited', 'empty'].filter((state) => states.includes(state)));
   });
 
@@ -213,6 +218,36 @@ it('timeoutMs is kept by the guardian, also while the event loop of the supervis
   while (scenario.alive().length > 0 && performance.now() < end);
   expect(scenario.alive()).toEqual([]);
   expect(await group.gone).toMatchObject({ ...gone, cause: 'timeout' });
+});
+
+it('killWaitMs 0: SIGKILL is sent all the same', async () => {
+  const { group, pids } = await startTree(scenario, 'treeactor', ['mixed'], { teardown: [], killWaitMs: 0 });
+  const report = await group.stop();
+  expect(stepSignals(report)).toEqual(['SIGKILL']);
+  // Nobody was waited for, so some may be named; but nobody lives on.
+  await waitUntil(() => pids.every(isDead), { what: 'all of them die' });
+});
+
+it('a tree whose program was busy at the first attempt is not called empty while a member lives', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'procgroup-busy-'));
+  scenario.defer(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'program');
+  copyFileSync(member, path);
+  chmodSync(path, 0o755);
+  const fd = openSync(path, 'r+');
+  const args = ['-r', '3', 'leader-exits-first'];
+  const spawning = spawn(path, args, { env: scenario.env, containment: 'tree', stdio: quiet, teardown });
+  // It is tried again after 1, 2, 4 ... 32 ms.
+  await waitUntil(() => guardiansOf().length > 0, { everyMs: 0 });
+  await new Promise((resolve) => setTimeout(resolve, 15));
+  closeSync(fd);
+  const group = await spawning;
+  const { members } = await readReady(group.stdio[3] as Readable);
+  await group.exited;
+  expect((await group.members()).map(({ pid }) => pid)).toEqual(members);
+  expect(group.state).toBe('leader-exited');
+  expect(await group.stop()).toMatchObject(gone);
+  expect(scenario.alive()).toEqual([]);
 });
 
 it('one teardown, one report: stop, kill, dispose and abort at once', async () => {

@@ -78,6 +78,10 @@ SignalResult Supervisor::signal(Group& group, int sig) {
     if (result.target == Target::Leader && group.ref.pin != Pin::Leader) group.report.notes |= kNoteLeaderAlone;
     return result;
   }
+  if (group.tree) {  // nothing of ours holds the number: the leader's parent sends it
+    if (send_order(group, Order::Signal, sig, Cause::None, false, 0)) result.target = Target::Group;
+    return result;
+  }
   caller_proc_.scan([&](const ProcStat& process) {
     if (!process.alive() || !belongs(group, process, caller_proc_)) return;
     bool numeric = group.ref.numeric_members;

@@ -200,8 +200,7 @@ void Run::command_stopped(int sig) {
 }
 
 void Run::on_started(const Leader&) {
-  const int own[] = {guard_.signal_fd(), guard_.verdict_fd(), guard_.leader().pidfd(), terminal_.fd(),
-                     report_file_.fd()};
+  const int own[] = {guard_.signal_fd(), guard_.leader().pidfd(), terminal_.fd(), report_file_.fd()};
   drop_command_descriptors(own, sizeof own / sizeof *own);
   if (!report_file_.waits_for_reader() && chdir("/") != 0) return;
 }

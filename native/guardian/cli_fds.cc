@@ -28,6 +28,7 @@ int duplicate(int fd, int lowest) { return static_cast<int>(syscall(SYS_fcntl, f
 bool is_pipe(int fd) { return syscall(SYS_fcntl, fd, F_GETPIPE_SZ) >= 0; }
 
 void drop_command_descriptors(const int* own, size_t count) {
+  close_from(STDIN_FILENO, STDOUT_FILENO);
   for (int from = STDERR_FILENO + 1;;) {
     int next = INT_MAX;
     for (size_t i = 0; i < count; i++) {
@@ -37,12 +38,6 @@ void drop_command_descriptors(const int* own, size_t count) {
     if (next == INT_MAX) break;
     from = next + 1;
   }
-  // 0 and 1 stay taken, so that nothing of ours is ever opened there.
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0) return;
-  dup3(null, STDIN_FILENO, O_CLOEXEC);
-  dup3(null, STDOUT_FILENO, O_CLOEXEC);
-  if (null > STDERR_FILENO) close(null);
 }
 
 }  // namespace procgroup

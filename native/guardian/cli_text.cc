@@ -118,6 +118,7 @@ const char* program_name() { return name_in_messages; }
 Text& Text::add(const char* text) { return add(text, strlen(text)); }
 
 Text& Text::add(const char* text, size_t length) {
+  if (length == 0) return *this;
   size_t at = chars_.size();
   chars_.resize(at + length);
   memcpy(chars_.data() + at, text, length);

@@ -17,7 +17,8 @@ namespace procgroup {
 namespace {
 
 constexpr int kBusyRetries = 6;              // 1, 2, 4 ... 32 ms apart
-constexpr uint64_t kRoundPause = 2'000'000;  // 2 ms between rounds of killing where no death wakes us
+constexpr uint64_t kRoundPause = 2'000'000;  // 2 ms between rounds of killing where no death wakes us, doubled
+constexpr uint64_t kLongestPause = 128'000'000;
 
 bool terminating(int sig) {
   return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
@@ -98,6 +99,7 @@ void Guard::on_verdict() {
 
 // Takes every zombie. The leader's gives its status; the others were adopted. ECHILD is the proof that nobody is left.
 void Guard::reap() {
+  nobody_left_ = false;  // it may have been so between two attempts to start the command
   for (;;) {
     siginfo_t info = {};
     WaitStatus status;
@@ -141,8 +143,7 @@ bool Guard::empty() {
   return nobody_left_ || scope_ == Scope::Leader || (scope_ == Scope::Group && group_empty());
 }
 
-// ESRCH proves the group empty. Where zombies of other parents keep it from that, a look begun after SIGKILL reached
-// it.
+// ESRCH proves it. Where zombies of other parents stand in the way, a look begun after SIGKILL reached the group does.
 bool Guard::group_empty() {
   watched_.reset();
   Vec<ProcStat> members;
@@ -160,7 +161,9 @@ void Guard::settle() {
   if (done() || !started_) return;
   if (empty()) return finish(true);
   // Under SIGKILL the next round comes at once when somebody died, else by its pause.
-  if (ladder_.state() == LadderState::Killing) round_deadline_ = now_ns();
+  if (ladder_.state() != LadderState::Killing) return;
+  round_deadline_ = now_ns();
+  round_pause_ = kRoundPause;
 }
 
 void Guard::begin(Cause cause, bool kill, uint64_t grace_cap_ns) {
@@ -200,6 +203,7 @@ void Guard::send_step() {
     report_.steps.push({sig, Target::Group, 0, now - teardown_start_});
     setpriority(PRIO_PROCESS, 0, -20);  // where permitted: a fork bomb must not starve us
     round_deadline_ = now;
+    round_pause_ = kRoundPause;
     return tell_refused(sig);
   }
   TreeSignal sent = tree().signal(sig, terminating(sig));
@@ -219,15 +223,7 @@ void Guard::tell_refused(int sig) {
   listener_->on_refused(0, sig);
 }
 
-int Guard::signal(int sig) {
-  TreeSignal sent = tree().signal(sig, false);
-  return sent.reached > 0 ? 0 : sent.err != 0 ? -sent.err : -ESRCH;
-}
-
-int Guard::forward(int sig) {
-  TreeSignal sent = tree().signal_leader(sig, leader_exited_);
-  return sent.reached > 0 ? 0 : sent.err != 0 ? -sent.err : -ESRCH;
-}
+int Guard::forward(int sig) { return tree().signal_leader(sig, leader_exited_).result(); }
 
 uint64_t Guard::deadline() const {
   uint64_t first = ladder_deadline_;
@@ -255,7 +251,8 @@ void Guard::on_deadline(uint64_t now) {
   // Before the ladder's own deadline: however short its last wait is, SIGKILL has been sent.
   if (!done() && round_deadline_ <= now) {
     tree().kill_round();
-    round_deadline_ = now_ns() + kRoundPause;
+    round_deadline_ = now_ns() + round_pause_;
+    if (round_pause_ < kLongestPause) round_pause_ *= 2;
     reap();
     if (empty()) finish(true);
   }

@@ -46,7 +46,6 @@ class Guard {
   void on_child();    // SIGCHLD
   void on_verdict();  // verdict_fd() is readable
   void begin(Cause cause, bool kill, uint64_t grace_cap_ns);
-  int signal(int sig);   // to the whole tree; 0 or a negative errno
   int forward(int sig);  // to the leader's group only; 0 or a negative errno
   uint64_t deadline() const;
   void on_deadline(uint64_t now);
@@ -98,6 +97,7 @@ class Guard {
   uint64_t ladder_deadline_ = kNever;
   uint64_t timeout_deadline_ = kNever;
   uint64_t round_deadline_ = kNever;
+  uint64_t round_pause_ = 0;
   uint64_t again_deadline_ = kNever;
   int busy_ = 0;  // times that the program was busy being written
 };

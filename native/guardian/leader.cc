@@ -114,6 +114,7 @@ bool Leader::read_verdict() {
 }
 
 void Leader::release_stack() {
+  verdict_.reset();
   if (stack_.base != nullptr) munmap(stack_.base, stack_.size);
   stack_ = {};
 }

@@ -38,7 +38,7 @@ class Leader {
   const Error& error() const { return error_; }
   int pidfd() const { return pidfd_.get(); }
   void close_pidfd() { pidfd_.reset(); }
-  // Once exec has succeeded or the child is reaped: nobody runs on its stack any more.
+  // Once exec has succeeded: the stack that the child ran on, and the pipe of its verdict.
   void release_stack();
 
  private:

@@ -145,7 +145,7 @@ void Service::on_order(const OrderMessage& order) {
     case Order::Begin:
       return guard_.begin(static_cast<Cause>(order.cause), order.kill != 0, order.grace_cap_ns);
     case Order::Signal:
-      guard_.signal(order.signal);
+      guard_.forward(order.signal);
       return;
     case Order::Release:
       return guard_.release();

@@ -1,5 +1,6 @@
 // All descendants of this process, which is their subreaper: who they are, signalling them, ending them.
 #pragma once
+#include <errno.h>
 #include <stdint.h>
 
 #include "core/procfs.h"
@@ -13,6 +14,8 @@ enum class Scope : uint8_t { Leader, Group, Tree };
 struct TreeSignal {
   int reached = 0;  // processes or groups
   int err = 0;      // the last errno that was not ESRCH
+
+  int result() const { return reached > 0 ? 0 : err != 0 ? -err : -ESRCH; }
 };
 
 class Tree {

@@ -26,7 +26,7 @@ int fake_tcgetpgrp(int) { return -1; }
 int fake_tcsetpgrp(int, int) { return 0; }
 
 int fake_close(int fd) {
-  if (fd < 4096) return 0;  // no pidfd
+  if (fd < 1 << 16) return 0;  // no pidfd
   for (size_t i = 0; i < world->open_fds.size(); i++) {
     if (world->open_fds[i] != fd) continue;
     world->open_fds.erase(world->open_fds.begin() + static_cast<long>(i));
@@ -83,6 +83,9 @@ ssize_t fake_recv(int, void* buffer, size_t size, int) {
   std::vector<uint8_t> packet = world->packets.front();
   world->packets.pop_front();
   if (!packet.empty()) memcpy(buffer, packet.data(), packet.size() < size ? packet.size() : size);
+  procgroup::OrderMessage order = {};
+  if (packet.size() == sizeof order) memcpy(&order, packet.data(), sizeof order);
+  if (valid(order, static_cast<long>(packet.size())) && order.type == procgroup::Order::Release) world->released = true;
   return static_cast<ssize_t>(packet.size());  // MSG_TRUNC
 }
 
@@ -123,7 +126,7 @@ int sys_pidfd_send_signal(int fd, int sig, uint32_t flags) {
   if (fd == kSupervisorFd) return sig == 0 ? 0 : (broken("the supervisor is signalled"), 0);
   Process* process = world->of_fd(fd);
   // The pidfd of a reaped leader still names its group.
-  if (flags & kPidfdSignalProcessGroup) return world->raise_group(process != nullptr ? process->pgid : fd >> 12, sig);
+  if (flags & kPidfdSignalProcessGroup) return world->raise_group(process != nullptr ? process->pgid : fd >> 16, sig);
   return process == nullptr ? -ESRCH : world->raise(process->pid, sig);
 }
 

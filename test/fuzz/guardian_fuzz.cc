@@ -10,6 +10,7 @@ void forget_registrations();
 namespace {
 
 constexpr uint64_t kLongest = UINT64_MAX / 64;  // as lib/options.ts bounds what it passes on
+constexpr uint64_t kKillWait = 300'000'000;     // short: each millisecond of it is worked through
 
 void send_packet(const void* bytes, size_t size) {
   auto* from = static_cast<const uint8_t*>(bytes);
@@ -41,7 +42,7 @@ void send_config(Input& in) {
     config.steps[i].signal = 1 + in.byte() % 64;
     config.steps[i].grace_ns = in.number() % kLongest;
   }
-  config.kill_wait_ns = in.number() % kLongest;
+  config.kill_wait_ns = 30'000'000 + in.number() % kKillWait;  // time for some rounds of it
   config.timeout_ns = in.byte() & 1 ? in.number() % kLongest : 0;
   // Sometimes a word of it is anything at all; what is then still valid must not break a promise. What would keep the
   // ladder from ever ending is left out: the engine never asks for it.
@@ -53,6 +54,11 @@ void send_config(Input& in) {
     for (LadderStep& step : config.steps) {
       if (step.signal < 0 || step.signal > 64) step.signal = SIGTERM;
     }
+  }
+  bool kills = false;  // from a SIGKILL on there is a round of it every few milliseconds
+  for (LadderStep& step : config.steps) {
+    kills |= step.signal == SIGKILL;
+    if (kills) step.grace_ns %= kKillWait;
   }
   send_packet(&order, sizeof order);
 }
@@ -107,7 +113,7 @@ void World::event() {
       socket_full = !socket_full;
       return;
     case 11:
-      if (ours && some->executed) some->immune = in.byte() % 4 == 0;
+      if (ours && some->executed) some->immune |= in.byte() % 4 == 0;  // for good
       return;
     case 12:
       if (ours) some->ignores = !some->ignores;
@@ -127,9 +133,8 @@ void World::close_down() {
     supervisor_dead = true;
     return;
   }
-  if (steps < 25'000) return;
+  if (!released) return;
   for (Process& process : processes) {
-    process.immune = false;
     if (process.executed && process.state != 'Z' && descends(process.pid)) die(process, 0, 0);
   }
 }
@@ -162,7 +167,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (here.gone + here.failed > 1) broken("more than one end was told");
   if (!here.open_fds.empty()) broken("a pidfd is left open");
   for (const Process& process : here.processes) {
-    if (here.descends(process.pid) && !process.immune && here.gone == 0 && process.executed) {
+    if (here.descends(process.pid) && process.state != 'Z' && !process.immune && here.gone == 0 && process.executed) {
       broken("the guardian has ended, and a process that it could have killed is left");
     }
   }

@@ -15,8 +15,8 @@ void broken(const char* what) {
 
 namespace {
 
-constexpr size_t kMostProcesses = 48;
-constexpr int kMostForks = 400;
+constexpr size_t kMostProcesses = 24;
+constexpr int kMostForks = 200;
 
 bool harmless(int sig) { return sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == 0; }
 bool stops(int sig) { return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU; }
@@ -45,16 +45,14 @@ int World::count_alive() {
                                         [&](const Process& p) { return p.state != 'Z' && descends(p.pid); }));
 }
 
+// The number holds its process: a pid is never given twice here.
 int World::new_fd(int pid) {
-  int fd = next_fd++;
-  open_fds.push_back(fd);
+  open_fds.push_back(pid << 16 | (next_fd++ & 0xffff));
   if (open_fds.size() > 4096) broken("descriptors are leaked");
-  // The number holds its process: a pid is never given twice here.
-  open_fds.back() = fd | pid << 12;
   return open_fds.back();
 }
 
-Process* World::of_fd(int fd) { return find(fd >> 12); }
+Process* World::of_fd(int fd) { return find(fd >> 16); }
 
 // kind 0: in the group; 1: a group of its own; 2: a session of its own; 3: orphaned in a session of its own.
 int World::fork_of(Process& parent, int kind) {
@@ -184,7 +182,7 @@ void World::heard(const NewsMessage& news, long size) {
   // While the end waits in a full socket, a census may still be answered, and a survivor may die.
   bool late = news.type == News::Member || news.type == News::MembersEnd || news.type == News::Exited ||
               news.type == News::Stopped;
-  if (failed > 0 || (gone > 0 && !late)) {
+  if (failed + gone > 0 && !late) {
     fprintf(stderr, "news %u after %d failures and %d ends\n", static_cast<unsigned>(news.type), failed, gone);
     broken("something is told after the end");
   }

@@ -53,7 +53,7 @@ struct World {
   std::deque<std::vector<uint8_t>> packets;  // on their way to the guardian
   std::vector<int> open_fds;
   int next_fd = 100;
-  bool supervisor_dead = false, hung_up = false, socket_full = false;
+  bool supervisor_dead = false, hung_up = false, socket_full = false, released = false;
   int pending_signals = 0;  // in the signalfd
   bool child_signal = false;
   // What Leader::read_verdict says next: 0 nothing yet, 1 exec is next, 2 it succeeded, 3 failed with `verdict_error`.

@@ -1,0 +1,57 @@
+// The guardian's message parser and state machine under libFuzzer with ASan and UBSan; see test/fuzz/world.h for what it
+// checks. Usage: npm run test:fuzz -- [--seconds N] [--merge]
+// Starts from test/fuzz/corpus. What it finds goes to test/.build/fuzz; --merge afterwards makes the corpus of both again, as
+// small as its coverage allows. Needs clang 19 with its runtimes (Debian packages clang-19 and libclang-rt-19-dev).
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { root, run } from './support.mjs';
+
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '600' }, merge: { type: 'boolean', default: false } },
+});
+const seconds = Number(values.seconds);
+if (!Number.isInteger(seconds) || seconds < 1) throw new Error('--seconds takes a positive integer');
+
+const found = ['clang++-19', 'clang++'].find((name) => {
+  const { stdout } = spawnSync(name, ['--version'], { encoding: 'utf8' });
+  return /version 19\./.test(stdout ?? '');
+});
+if (!found) throw new Error('clang++ 19 is missing (Debian package clang-19)');
+
+const folder = join(root, 'test/.build/fuzz');
+const fuzzer = join(folder, 'guardian-fuzz');
+const grown = join(folder, 'corpus');
+const corpus = join(root, 'test/fuzz/corpus');
+mkdirSync(grown, { recursive: true });
+
+const sources = [
+  ...['serve', 'guard', 'tree'].map((name) => `native/guardian/${name}.cc`),
+  ...['teardown', 'group'].map((name) => `native/core/${name}.cc`),
+  ...['world', 'fake_kernel', 'guardian_fuzz'].map((name) => `test/fuzz/${name}.cc`),
+];
+const language = ['-std=c++20', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wno-unused-private-field'];
+const sanitizers = ['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=undefined'];
+const places = ['-include', 'test/fuzz/fake_system.h', '-Inative', '-Itest/fuzz'];
+const build = ['-g', '-O1', '-fno-omit-frame-pointer', ...language, ...sanitizers, ...places, ...sources];
+let status = run(found, [...build, '-o', fuzzer]);
+if (status !== 0) {
+  console.error('the fuzzer was not built; its runtime is in the Debian package libclang-rt-19-dev');
+  process.exit(status);
+}
+
+const limits = ['-max_len=768', '-len_control=0', '-timeout=20', '-rss_limit_mb=2048', `-artifact_prefix=${folder}/`];
+status = run(fuzzer, [...limits, `-max_total_time=${seconds}`, '-print_final_stats=1', grown, corpus]);
+if (status === 0 && values.merge) {
+  const smaller = join(folder, 'smaller');
+  rmSync(smaller, { recursive: true, force: true });
+  mkdirSync(smaller);
+  status = run(fuzzer, ['-set_cover_merge=1', '-use_counters=0', smaller, corpus, grown]);
+  if (status === 0) {
+    rmSync(corpus, { recursive: true });
+    renameSync(smaller, corpus);
+    console.log(`${readdirSync(corpus).length} files in ${corpus}`);
+  }
+}
+process.exitCode = status;
