@@ -227,6 +227,8 @@ describe('boundaries of the tests', () => {
     'test/support/run-node.ts': 1, // kills a subject that hangs
     'test/support/pty.ts': 1, // fails a test
     'test/support/native/treeactor_many.h': 1, // the pace at which an actor forks
+    'test/support/sigkill-rounds.mjs': 1, // the random moment of the SIGKILL
+    'test/tree-teardown.test.ts': 1, // how long a program stays busy being written
     'test/tree-fork-bomb.test.ts': 1, // nobody may count in that time
     'test/reentrancy.test.ts': 2, // stimuli at arbitrary moments
     'test/leaks.test.ts': 1, // an idle time is what is tested

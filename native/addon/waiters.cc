@@ -30,6 +30,7 @@ int Engine::start_waiter(void* (*main)(void*), Waiter* waiter) {
 }
 
 void* Engine::exit_waiter_main(void* data) {
+  pthread_setname_np(pthread_self(), "procgroup-wait");
   std::unique_ptr<Waiter> waiter(static_cast<Waiter*>(data));
   siginfo_t info;
   long r;
@@ -46,6 +47,7 @@ void* Engine::exit_waiter_main(void* data) {
 
 // A pidfd does not show stops. This thread takes stop and continue notices only; it ends when the leader has ended.
 void* Engine::stop_waiter_main(void* data) {
+  pthread_setname_np(pthread_self(), "procgroup-wait");
   std::unique_ptr<Waiter> waiter(static_cast<Waiter*>(data));
   Engine* engine = waiter->engine;
   for (;;) {

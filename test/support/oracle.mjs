@@ -103,9 +103,9 @@ export function threads(pid = process.pid) {
   }));
 }
 
-/** Threads but the engine's spawners: there are more of those while clones are stuck, and they stay (see leaks.test.ts). */
+/** Threads but those that wait for one child where there are no pidfds, and the engine's spawners: there are more of those while clones are stuck, and they stay (see leaks.test.ts). */
 export function steadyThreads(pid = process.pid) {
-  return threads(pid).filter(({ comm }) => comm !== 'procgroup-spawn').length;
+  return threads(pid).filter(({ comm }) => !['procgroup-spawn', 'procgroup-wait'].includes(comm)).length;
 }
 
 /**
