@@ -36,7 +36,10 @@ describe('attach(): a group that somebody else started', () => {
       detached: true,
     });
     closeSync(fd);
-    scenario.defer(() => shell.kill('SIGKILL'));
+    scenario.defer(async () => {
+      shell.kill('SIGKILL');
+      await waitUntil(() => isDead(shell.pid ?? 0), { what: 'the parent that never reaps is gone' });
+    });
     const line = await waitUntil(() => {
       const text = readFileSync(path, 'latin1');
       return text.endsWith('\n') ? text : null;

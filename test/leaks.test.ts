@@ -28,7 +28,11 @@ function subject(total: number, inFlight: number, each: string): { source: strin
       }
     };
     const run = (total) => { left = total; return Promise.all(Array.from({ length: ${inFlight} }, lane)); };
+    // Streams that have ended give their descriptors back a turn later.
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
     await run(300);
+    await turn();
+    await turn();
     const before = look();
     const peak = { fds: 0, threads: 0 };
     const timer = setInterval(() => {
@@ -43,7 +47,8 @@ function subject(total: number, inFlight: number, each: string): { source: strin
       heap.push(process.memoryUsage().heapUsed);
     }
     clearInterval(timer);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
+    await turn();
     console.log(JSON.stringify({ bad, peak, before, after: look(), heap }));`,
   };
 }
@@ -57,7 +62,8 @@ const run = (total: number, inFlight: number, each: string) =>
 
 function flat(result: Run, extraFds: number): void {
   expect(result.bad).toEqual([]);
-  expect(result.after).toEqual(result.before);
+  expect(result.after.fds).toBeLessThanOrEqual(result.before.fds);
+  expect(result.after.threads).toBe(result.before.threads);
   expect(result.after.zombies).toBe(0);
   expect(result.peak.threads).toBeLessThanOrEqual(result.before.threads);
   expect(result.peak.fds).toBeLessThanOrEqual(result.before.fds + extraFds);
