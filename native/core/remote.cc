@@ -78,12 +78,11 @@ Group* Supervisor::adopt_tree(pid_t guardian, Fd&& pidfd, Fd&& socket, GroupOpti
   return group;
 }
 
-bool Supervisor::send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap) {
+int Supervisor::send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap) {
   OrderMessage order = {};
   order.magic = kMagic, order.build = kBuild, order.type = type;
   order.signal = signal, order.cause = static_cast<int32_t>(cause), order.kill = kill, order.grace_cap_ns = cap;
-  return send(group.socket.get(), &order, sizeof order, MSG_DONTWAIT | MSG_NOSIGNAL) ==
-         static_cast<ssize_t>(sizeof order);
+  return send(group.socket.get(), &order, sizeof order, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
@@ -92,11 +91,11 @@ void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
   if (group.report.cause == Cause::None) group.report.cause = cause;
   // Once, but for what is new: a kill, or a cap on the graces. A burst of callers must not fill the socket.
   bool news = !group.begin_sent || (kill && !group.kill_sent) || cap != 0;
-  if (news && send_order(group, Order::Begin, 0, cause, kill, cap)) {
+  int sent = news ? send_order(group, Order::Begin, 0, cause, kill, cap) : 0;
+  if (sent < 0 && sent != -EAGAIN && sent != -ENOBUFS) return lose_guardian(group);
+  if (news && sent == 0) {
     group.begin_sent = true;
     group.kill_sent |= kill;
-  } else if (news && errno != EAGAIN && errno != ENOBUFS) {
-    return lose_guardian(group);
   }
   // The guardian keeps the deadlines; one that does not answer (stopped, starved) must not make this a hang.
   uint64_t most = group.options.kill_wait_ns + kOrderSlack;

@@ -79,7 +79,7 @@ SignalResult Supervisor::signal(Group& group, int sig) {
     return result;
   }
   if (group.tree) {  // nothing of ours holds the number: the leader's parent sends it
-    if (send_order(group, Order::Signal, sig, Cause::None, false, 0)) result.target = Target::Group;
+    if (send_order(group, Order::Signal, sig, Cause::None, false, 0) == 0) result.target = Target::Group;
     return result;
   }
   caller_proc_.scan([&](const ProcStat& process) {
@@ -110,7 +110,7 @@ void Supervisor::ask_members(Group& group) {
   // not fill the socket.
   if (group.census_out >= kMostCensuses) return;
   if (group.census_out == 0) group.found.clear();
-  if (send_order(group, Order::Census, 0, Cause::None, false, 0)) {
+  if (send_order(group, Order::Census, 0, Cause::None, false, 0) == 0) {
     group.census_out++;
   } else if (group.census_out == 0) {
     group.list_due = false;  // the guardian does not listen: nobody can be named

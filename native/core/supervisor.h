@@ -231,7 +231,7 @@ class Supervisor {
   void look_at_survivors(Group& group);
 
   // remote.cc
-  bool send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap);
+  int send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap);
   void begin_tree(Group& group, Cause cause, bool kill);
   void on_socket(Group& group);
   void on_news(Group& group, const NewsMessage& news, Fd&& pidfd);

@@ -112,6 +112,8 @@ int Service::run(const Command& command) {
           else if (!guard_.starting_again())
             loop_.add(guard_.verdict_fd(), {kVerdict, 0, 0});
           break;
+        default:
+          break;
       }
     }
     bool again = guard_.starting_again();
