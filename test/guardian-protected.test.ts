@@ -203,6 +203,19 @@ describe('what the guardian holds', () => {
     await group.gone;
   });
 
+  it.each([
+    ['SIGUSR1', {}, 10],
+    ['none', {}, 0],
+    [undefined, { lifetime: 'releasable' }, 0],
+  ] as const)('the parent-death signal that was asked for: %s', async (parentDeathSignal, more, number) => {
+    const asked = parentDeathSignal ? { parentDeathSignal } : {};
+    const group = await spawn(member, ['self'], { env: scenario.env, containment: 'tree', ...asked, ...more });
+    let text = '';
+    for await (const chunk of group.stdout) text += chunk;
+    expect(JSON.parse(text)).toMatchObject({ pdeathsig: number });
+    await group.gone;
+  });
+
   it('every signal is blocked in it, so that none can end it but SIGKILL', async () => {
     const { group } = await startTree(scenario, 'member', ['sleep']);
     const blocked = BigInt(`0x${status(guardianOf(group), 'SigBlk')}`);

@@ -1,4 +1,6 @@
 // Whoever leaves the group, the session or the parent is still of the tree.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type ProcessGroup, spawn } from '../dist/index.js';
@@ -204,4 +206,14 @@ it('E1: control: containment leader leaves all but the leader', async () => {
       .map(({ pid }) => pid)
       .sort(),
   ).toEqual([...ready.members].sort());
+});
+
+it('every verb of the treeactor is used by a test', () => {
+  const verbs = execFileSync(treeactor, ['--verbs'], { encoding: 'utf8' }).trim().split('\n');
+  const tests = readdirSync(`${root}test`)
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => readFileSync(`${root}test/${name}`, 'utf8'))
+    .join('\n');
+  expect(verbs.length).toBeGreaterThan(8);
+  expect(verbs.filter((verb) => !tests.includes(`'${verb}'`))).toEqual([]);
 });

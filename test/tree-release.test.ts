@@ -97,3 +97,46 @@ it('G15: a released tree that ends by itself is reaped, and says so', async () =
   expect(scenario.alive()).toEqual([]);
   expect(zombieChildrenOf()).toEqual([]);
 });
+
+it('G15: a released tree is not torn down at timeoutMs', async () => {
+  const { group, pids } = await startTree(scenario, 'treeactor', ['mixed'], { timeoutMs: 150, teardown: [] });
+  group.release();
+  // Control, and the clock of this test: the same timeout of a tree that starts later and is not released.
+  const other = await startTree(scenario, 'treeactor', ['mixed'], { timeoutMs: 150, teardown: [] });
+  expect(await other.group.gone).toMatchObject({ empty: true, cause: 'timeout' });
+  expect(group.state).toBe('running');
+  expect(
+    scenario
+      .alive()
+      .map(({ pid }) => pid)
+      .sort(),
+  ).toEqual([group.mechanism.guardianPid, ...pids].sort());
+  expect(await group.stop()).toMatchObject({ empty: true, cause: 'stop' });
+});
+
+it('G15: a released tree that loses its guardian is left alone, and the report says so', async () => {
+  scenario.leaves();
+  const { group, pids } = await startTree(scenario, 'treeactor', ['mixed'], { lifetime: 'releasable', teardown: [] });
+  group.release();
+  process.kill(group.mechanism.guardianPid ?? 0, 'SIGKILL');
+  expect(await group.gone).toMatchObject({
+    empty: false,
+    cause: null,
+    evidence: 'unverified',
+    survivors: [],
+    notes: ['guardian-lost'],
+  });
+  expect(
+    scenario
+      .alive()
+      .map(({ pid }) => pid)
+      .sort(),
+  ).toEqual([...pids].sort());
+});
+
+it('G15: control: the same tree, not released, is taken down', async () => {
+  const { group } = await startTree(scenario, 'treeactor', ['mixed'], { lifetime: 'releasable', teardown: [] });
+  process.kill(group.mechanism.guardianPid ?? 0, 'SIGKILL');
+  expect(await group.gone).toMatchObject({ empty: true, cause: 'guardian' });
+  expect(scenario.alive()).toEqual([]);
+});

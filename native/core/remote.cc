@@ -254,6 +254,8 @@ void Supervisor::hunt(Group& group) {
   group.ref.pin = Pin::Members;
   group.ref.numeric_members = !(features_ & kFeaturePidfd);
   group.report.notes |= kNoteGuardianLost;
+  // Released, and nobody has asked for its end: it was left running on purpose.
+  if (!group.held && group.report.cause == Cause::None) return finish(group, false, Evidence::Unverified);
   // Its own pidfd still pins the leader's group; before Linux 6.9 nothing does, since init has reaped the leader.
   if ((features_ & kFeaturePidfdGroup) && group.ref.pidfd.valid() && group.ref.pgid == group.ref.leader) {
     sys_pidfd_send_signal(group.ref.pidfd.get(), SIGKILL, kPidfdSignalProcessGroup);

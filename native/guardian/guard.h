@@ -57,7 +57,7 @@ class Guard {
   const Leader& leader() const { return leader_; }
   bool leader_exited() const { return leader_exited_; }
   Tree& tree();
-  void release() { released_ = true; }
+  void release() { released_ = true, timeout_deadline_ = kNever; }
   bool released() const { return released_; }
 
  private:
