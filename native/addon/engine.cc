@@ -197,13 +197,6 @@ void Engine::remove_environment(uint32_t id) {
   unlock();
 }
 
-void Engine::take_events(Environment* environment, std::vector<Event>* out) {
-  lock();
-  out->swap(environment->queue);
-  environment->notified = false;
-  unlock();
-}
-
 void Engine::post(uint32_t environment, Event&& event) {
   for (Environment* e : environments_) {
     if (e->id() == environment) return e->queue.push_back(std::move(event));

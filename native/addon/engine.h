@@ -69,8 +69,6 @@ class Engine final : Listener {
   uint32_t add_environment(Environment* environment);
   // Whatever it still holds enters teardown; none of its events is delivered any more.
   void remove_environment(uint32_t id);
-  // The events that are ready, for the Environment's own thread.
-  void take_events(Environment* environment, std::vector<Event>* out);
 
   void submit(std::unique_ptr<Job> job);
   // Before spawn settled. What was started meanwhile is killed; Failed (ECANCELED) follows when nothing is left.

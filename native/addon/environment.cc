@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <iterator>
 
 #include "engine.h"
 
@@ -69,8 +70,18 @@ void Environment::ref() { napi_ref_threadsafe_function(env_, wake_); }
 void Environment::unref() { napi_unref_threadsafe_function(env_, wake_); }
 
 void Environment::notify() {
-  if (notified || queue.empty()) return;
-  notified = true;
+  if (queue.empty()) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (handed_over_.empty()) {
+      handed_over_.swap(queue);
+    } else {
+      std::move(queue.begin(), queue.end(), std::back_inserter(handed_over_));
+      queue.clear();
+    }
+    if (notified_) return;
+    notified_ = true;
+  }
   napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
 }
 
@@ -82,7 +93,11 @@ void Environment::on_call(napi_env env, napi_value callback, void* context, void
 // One call for up to kRows events; the callback catches what its listeners throw and never calls back in here.
 void Environment::deliver(napi_env env, napi_value callback) {
   std::vector<Event> batch;
-  Engine::peek()->take_events(this, &batch);
+  {
+    std::lock_guard lock(mutex_);
+    batch.swap(handed_over_);
+    notified_ = false;
+  }
   for (size_t at = 0; at < batch.size();) {
     size_t n = batch.size() - at < size_t{kRows} ? batch.size() - at : size_t{kRows};
     current_.clear();

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <mutex>
 #include <vector>
 
 #include "events.h"
@@ -28,9 +29,9 @@ class Environment {
   void ref();
   void unref();
 
-  // Under the engine's lock.
+  // Under the engine's lock. The queue is handed over by notify(), so that the thread it wakes does not wait for the
+  // engine's lock, which the waking thread still holds.
   std::vector<Event> queue;
-  bool notified = false;
   void notify();
 
  private:
@@ -45,6 +46,9 @@ class Environment {
   napi_threadsafe_function wake_ = nullptr;
   napi_ref buffer_ = nullptr;
   double* rows_ = nullptr;
+  std::mutex mutex_;
+  std::vector<Event> handed_over_;  // guarded by mutex_, with notified_
+  bool notified_ = false;
   std::vector<Event> current_;
   struct Handed {
     int fd;

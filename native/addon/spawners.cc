@@ -24,7 +24,7 @@ constexpr size_t kMostSpawners = 16;  // when clones are stuck before exec
 constexpr uint64_t kMillisecond = 1'000'000;
 
 size_t usual_spawners() {
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  static const long cores = sysconf(_SC_NPROCESSORS_ONLN);  // reads a file
   return static_cast<size_t>(std::clamp(cores, 2L, 4L));
 }
 
@@ -109,18 +109,19 @@ void Engine::submit(std::unique_ptr<Job> job) {
   if (jobs_.empty()) last_clone_end_ = now_ns();  // idle time does not count as being stuck
   jobs_.push_back(std::move(job));
   grow_spawners();
+  bool wake_one = idle_spawners_ > 0;
   if (spawners_.empty()) {  // not even one thread: EAGAIN, as for a fork that is refused
     std::unique_ptr<Job> last = std::move(jobs_.back());
     jobs_.pop_back();
     post_failed(last->environment, last->ticket, make_error(EAGAIN, Stage::Clone, "pthread_create"));
     notify_environments();
   } else {
-    if (idle_spawners_ > 0) pthread_cond_signal(&jobs_ready_);
     // An idle one may have been signalled for an earlier job already: the loop watches over a queue that does not move.
     bool all_taken = idle_spawners_ < static_cast<int>(jobs_.size());
     if (all_taken && sleeping_until_ > now_ns() + 200 * kMillisecond) reaper_.wake();
   }
   unlock();
+  if (wake_one) pthread_cond_signal(&jobs_ready_);  // after the lock, which it would wait for
 }
 
 void* Engine::spawner_main(void* data) {

@@ -56,7 +56,7 @@ struct ChildPlan {
   int32_t oom_score_adj;  // kUnset: leave
   const RlimitSet* rlimits;
   int32_t rlimit_count;
-  uint64_t keep_ignored;  // bit n-1: signal n keeps SIG_IGN
+  uint64_t keep_ignored;  // bit n-1: the disposition of signal n is left alone
   uint64_t signal_mask;   // of the command; 0: empty
   // Only where the child has memory of its own (no CLONE_VM): a changed uid would make the parent undumpable.
   int32_t uid, gid;     // -1: leave

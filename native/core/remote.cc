@@ -107,7 +107,7 @@ void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
 
 void Supervisor::on_socket(Group& group) {
   uint64_t id = group.id();
-  while (!(group.report.notes & kNoteProtocol)) {
+  while (!(group.report.notes & kNoteProtocol) && !group.told_gone) {
     int fd;
     ssize_t size;
     NewsMessage news = receive(group.socket.get(), &fd, &size);
@@ -190,7 +190,8 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       }
       return;
     case News::Gone:
-      group.told_gone = true;
+      group.told_gone = true;  // its last word
+      reaper_->remove(group.socket.get());
       group.report.cause = static_cast<Cause>(news.cause);
       group.report.empty = news.empty != 0;
       group.report.evidence = static_cast<Evidence>(news.evidence);

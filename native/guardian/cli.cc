@@ -128,6 +128,7 @@ void Run::wait() {
       on_signals();
     else
       guard_.on_verdict();
+    if (!started && guard_.verdict_settled()) guard_.release_start();
   }
   if (deadline != kNever) guard_.on_deadline(now_ns());
   if (guard_.state() == GuardState::LeaderExited) guard_.begin(Cause::Stop, false, 0);

@@ -86,10 +86,9 @@ void Guard::on_verdict() {
     return listener_->on_failed(leader_.error());
   }
   started_ = true;
-  leader_.release_stack();
   if (state_ == GuardState::Starting) state_ = GuardState::Running;
-  listener_->on_started(leader_);
-  if (leader_exited_) {  // its end was seen before its start
+  listener_->on_started(leader_);  // the news first: the supervisor waits for it
+  if (leader_exited_) {            // its end was seen before its start
     state_ = GuardState::LeaderExited;
     listener_->on_exited(exit_);
   }

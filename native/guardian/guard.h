@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 #include "core/protocol.h"
-#include "core/reaper.h"
 #include "core/teardown.h"
+#include "core/timers.h"
 #include "leader.h"
 #include "tree.h"
 
@@ -52,6 +52,8 @@ class Guard {
 
   GuardState state() const { return state_; }
   bool verdict_settled() const { return started_; }
+  // Once verdict_settled(), at leisure.
+  void release_start() { leader_.release_stack(); }
   bool starting_again() const { return again_deadline_ != kNever; }
   bool done() const { return state_ == GuardState::Empty || state_ == GuardState::Survivors; }
   const Leader& leader() const { return leader_; }

@@ -13,6 +13,11 @@ namespace {
 
 constexpr uint64_t kVm = 0x100, kPidfd = 0x1000;  // CLONE_ flags
 
+// One child at a time runs on it. No guard page, which would cost two more calls: the build refuses a frame of the
+// child's half that comes near this size.
+// Not page-aligned, so that the few variables beside it need no page of their own.
+alignas(16) char g_child_stack[20 * 1024];
+
 }  // namespace
 
 Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd,
@@ -20,9 +25,6 @@ Error Leader::start(const Command& command, const Config& config, uint64_t keep_
   int r = find_program(command.file, path_of(command.envp), command.cwd, &candidates_);
   if (r < 0) return make_error(-r, Stage::Lookup, "execve");
   high_fd_ = high_fd;
-  r = allocate_child_stack(&stack_);
-  if (r < 0) return make_error(-r, Stage::Guardian, "mmap");
-
   sh_argv_.push(const_cast<char*>("/bin/sh"));
   sh_argv_.push(nullptr);
   for (int i = 1; i < command.argc; i++) sh_argv_.push(command.argv[i]);
@@ -59,7 +61,7 @@ Error Leader::start(const Command& command, const Config& config, uint64_t keep_
 }
 
 Error Leader::start_again() {
-  execing_ = false;
+  placed_ = {};
   error_ = {};
   plan_.error = 0;
   return clone();
@@ -70,15 +72,16 @@ Error Leader::clone() {
   if (pipe2(ends, O_CLOEXEC) != 0) return make_error(errno, Stage::Guardian, "pipe2");
   verdict_.reset(move_high(ends[0], high_fd_));
   Fd child_end(ends[1]);
-  plan_.verdict_fd = child_end.get();
+  // A child that changes its uid must not share our memory: it would make us undumpable, and could be traced into. One
+  // that does share it leaves its verdict in the plan; the pipe's end alone then tells when to read it.
+  shared_ = plan_.uid == -1 && plan_.gid == -1 && plan_.group_count == -1;
+  plan_.verdict_fd = shared_ ? -1 : child_end.get();
   plan_.pidfd = -1;
   plan_.stage = Stage::Clone;
-
-  // A child that changes its uid must not share our memory: it would make us undumpable, and could be traced into.
-  bool own_memory = plan_.uid != -1 || plan_.gid != -1 || plan_.group_count != -1;
-  uint64_t flags = own_memory ? 0 : kVm;
-  long pid = clone_child(flags | kPidfd, stack_, &plan_);
-  if (pid == -EINVAL || pid == -EPERM) pid = clone_child(flags, stack_, &plan_);
+  uint64_t flags = shared_ ? kVm : 0;
+  const ChildStack stack = {g_child_stack, sizeof g_child_stack};
+  long pid = clone_child(flags | kPidfd, stack, &plan_);
+  if (pid == -EINVAL || pid == -EPERM) pid = clone_child(flags, stack, &plan_);
   if (pid < 0) return make_error(static_cast<int>(-pid), Stage::Clone, "clone");
   pid_ = static_cast<pid_t>(pid);
   pidfd_.reset(move_high(plan_.pidfd >= 0 ? plan_.pidfd : sys_pidfd_open(pid_), high_fd_));
@@ -92,31 +95,32 @@ bool Leader::read_verdict() {
     if (n < 0 && errno == EINTR) continue;
     if (n == static_cast<ssize_t>(sizeof verdict)) {
       placed_ = verdict;
-      if (verdict.error != 0) {
-        Stage stage = static_cast<Stage>(verdict.stage);
-        error_ = make_error(verdict.error, stage, syscall_of(stage), verdict.error_index);
-        if (error_.err == ENOENT && stage == Stage::Exec && plan_.cwd == nullptr &&
-            access(candidates_.paths[0], F_OK) == 0) {
-          error_.index = -2;
-        }
-        return true;
-      }
-      execing_ = true;
-      return false;  // the end of file, or a failure, follows
+      if (verdict.error == 0) return false;  // about to exec: the end of file, or a failure, follows
+    } else if (shared_) {
+      placed_ = {static_cast<int32_t>(plan_.stage), plan_.error, plan_.error_index, plan_.pgid, plan_.sid};
     }
-    // End of file before the step to exec: it was killed on its way there.
-    if (!execing_) {
-      error_ = make_error(0, static_cast<Stage>(plan_.stage), "clone");
-      error_.term_signal = SIGKILL;
-    }
-    return true;
+    break;
   }
+  Stage stage = static_cast<Stage>(placed_.stage);
+  if (placed_.error != 0) {
+    error_ = make_error(placed_.error, stage, syscall_of(stage), placed_.error_index);
+    if (error_.err == ENOENT && stage == Stage::Exec && plan_.cwd == nullptr &&
+        access(candidates_.paths[0], F_OK) == 0) {
+      error_.index = -2;
+    }
+  } else if (stage != Stage::Exec) {  // killed on its way there
+    error_ = make_error(0, shared_ ? stage : static_cast<Stage>(plan_.stage), "clone");
+    error_.term_signal = SIGKILL;
+  }
+  return true;
 }
 
 void Leader::release_stack() {
   verdict_.reset();
-  if (stack_.base != nullptr) munmap(stack_.base, stack_.size);
-  stack_ = {};
+  constexpr uintptr_t kPage = 4096;  // where pages are larger this frees nothing: EINVAL
+  uintptr_t first = (reinterpret_cast<uintptr_t>(g_child_stack) + kPage - 1) & ~(kPage - 1);
+  uintptr_t end = reinterpret_cast<uintptr_t>(g_child_stack + sizeof g_child_stack) & ~(kPage - 1);
+  madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
 }
 
 }  // namespace procgroup

@@ -47,13 +47,12 @@ class Leader {
   Candidates candidates_;
   Vec<FdMap> fds_;
   Vec<char*> sh_argv_;
-  ChildStack stack_ = {};
   Fd verdict_;
   Fd pidfd_;
   pid_t pid_ = 0;
   Verdict placed_ = {};
   Error error_;
-  bool execing_ = false;
+  bool shared_ = true;  // the memory of the child is ours, until exec
   int high_fd_ = -1;
 };
 

@@ -39,7 +39,6 @@ void Service::send(NewsMessage& news, int fd) {
   if (unsent_.empty() && send_now(news, fd)) return;
   if (news.type == News::Stopped && !unsent_.empty() && unsent_.back().type == News::Stopped) unsent_.pop();
   if (unsent_.size() >= kMostNews && news.type == News::Member) return;
-  if (unsent_.empty()) loop_.modify(socket_.get(), {kSocket, 0, 0}, EPOLLIN | EPOLLOUT);
   unsent_.push(news);
 }
 
@@ -51,7 +50,6 @@ void Service::flush() {
     sent++;
   }
   unsent_.remove_front(sent);
-  if (unsent_.empty()) loop_.modify(socket_.get(), {kSocket, 0, 0}, EPOLLIN);
 }
 
 void Service::on_started(const Leader& leader) {

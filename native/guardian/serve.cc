@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,6 +47,8 @@ bool Service::read_config(Config* config) {
 
 // Copies of the command's descriptors would keep its pipes open after its end.
 void Service::drop_command_descriptors(const Config& config) {
+  drop_due_ = false;
+  guard_.release_start();
   sys_close_range(0, (config.close_strays ? config.stdio_count : kOwnDescriptors) - 1);
   if (open("/dev/null", O_RDWR) == 0) {
     dup2(0, 1);
@@ -71,56 +73,42 @@ int Service::run(const Command& command) {
     return 1;
   }
   if (supervisor_dead()) return 0;
-  r = loop_.open(high_fd, false);
-  if (r == 0) r = loop_.add(guard_.signal_fd(), {kSignals, 0, 0});
-  if (r == 0) r = loop_.add(socket_.get(), {kSocket, 0, 0});
-  if (r == 0 && supervisor_.valid()) r = loop_.add(supervisor_.get(), {kSupervisor, 0, 0});
-  if (r < 0) {
-    on_failed(make_error(-r, Stage::Guardian, "epoll_ctl"));
-    return 1;
-  }
   if (config.foreground) {
     tty_.reset(move_high(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), high_fd < 0 ? -1 : high_fd));
     tty_owner_ = tcgetpgrp(tty_.get());
   }
-  guard_.start(command, config, 0, tty_.get());
-  int awaited = finished_ ? -1 : guard_.verdict_fd();
-  if (awaited >= 0) loop_.add(awaited, {kVerdict, 0, 0});
-  if (supervisor_dead()) supervisor_ended();
-
-  struct epoll_event events[Reaper::kBatch];
-  while (!finished_ || (!unsent_.empty() && !alone_)) {
-    int n = loop_.wait(events, guard_.deadline());
-    for (int i = 0; i < n; i++) {
-      switch (Token::unpack(events[i].data.u64).kind) {
-        case kSignals:
-          on_signals();
-          break;
-        case kSocket:
-          if (events[i].events & EPOLLIN) on_socket();
-          if (events[i].events & EPOLLOUT) flush();
-          if (events[i].events & EPOLLHUP) supervisor_ended();
-          break;
-        case kSupervisor:
-          supervisor_ended();
-          break;
-        case kVerdict:
-          loop_.remove(guard_.verdict_fd());
-          guard_.on_verdict();
-          if (guard_.verdict_settled())
-            drop_command_descriptors(config);
-          else if (!guard_.starting_again())
-            loop_.add(guard_.verdict_fd(), {kVerdict, 0, 0});
-          break;
-        default:
-          break;
-      }
-    }
-    bool again = guard_.starting_again();
-    guard_.on_deadline(now_ns());
-    if (again && !guard_.starting_again() && !finished_) loop_.add(guard_.verdict_fd(), {kVerdict, 0, 0});
-  }
+  // Nothing to reset: the engine's child has, and exec kept it so.
+  constexpr uint64_t kKeepAll = ~uint64_t{0};
+  guard_.start(command, config, kKeepAll, tty_.get());
+  while (!finished_ || (!unsent_.empty() && !alone_)) wait(config);
+  // The end of a process takes the kernel a while, on a processor that the supervisor's thread may be waiting for.
+  sched_yield();
   return 0;
+}
+
+void Service::wait(const Config& config) {
+  enum { kSignals, kSocket, kSupervisor, kVerdict, kSources };
+  struct pollfd polled[kSources] = {
+      {guard_.signal_fd(), POLLIN, 0},
+      {alone_ ? -1 : socket_.get(), static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0},
+      {alone_ ? -1 : supervisor_.get(), POLLIN, 0},
+      {guard_.verdict_settled() || guard_.starting_again() ? -1 : guard_.verdict_fd(), POLLIN, 0},
+  };
+  uint64_t deadline = drop_due_ ? 0 : guard_.deadline();
+  uint64_t now = deadline == 0 || deadline == kNever ? 0 : now_ns();
+  uint64_t left = deadline > now ? deadline - now : 0;
+  struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
+  int n = ppoll(polled, kSources, deadline == kNever ? nullptr : &timeout, nullptr);
+  if (n == 0 && drop_due_) drop_command_descriptors(config);  // while there is nothing to tell
+  if (polled[kSupervisor].revents != 0 || (polled[kSocket].revents & POLLHUP)) supervisor_ended();
+  if (polled[kSocket].revents & POLLIN) on_socket();
+  if (polled[kSocket].revents & POLLOUT) flush();
+  if (polled[kVerdict].revents != 0) {
+    guard_.on_verdict();
+    drop_due_ = guard_.verdict_settled();
+  }
+  if (polled[kSignals].revents != 0) on_signals();
+  if (guard_.deadline() != kNever) guard_.on_deadline(now_ns());
 }
 
 // A stray broadcast (SIGTERM, SIGINT, SIGHUP to a whole session) is read and dropped: only the supervisor decides.
@@ -171,8 +159,6 @@ void Service::on_order(const OrderMessage& order) {
 void Service::supervisor_ended() {
   if (alone_) return;
   alone_ = true;
-  if (supervisor_.valid()) loop_.remove(supervisor_.get());
-  loop_.remove(socket_.get());
   unsent_.clear();
   if (!guard_.released()) guard_.begin(Cause::Exit, false, 0);
 }

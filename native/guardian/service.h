@@ -3,12 +3,9 @@
 #include <sys/types.h>
 
 #include "core/protocol.h"
-#include "core/reaper.h"
 #include "guard.h"
 
 namespace procgroup {
-
-enum Source : uint8_t { kSignals = 1, kSocket, kSupervisor, kVerdict };
 
 class Service : public GuardListener {
  public:
@@ -16,6 +13,7 @@ class Service : public GuardListener {
   int run(const Command& command);
 
  private:
+  void wait(const Config& config);
   bool read_config(Config* config);
   bool supervisor_dead();
   void drop_command_descriptors(const Config& config);
@@ -44,12 +42,12 @@ class Service : public GuardListener {
   Fd socket_;
   Fd supervisor_;
   Guard guard_;
-  Reaper loop_;
   Vec<NewsMessage> unsent_;
   Fd tty_;
   pid_t tty_owner_ = 0;
   bool finished_ = false;
-  bool alone_ = false;  // the supervisor is dead
+  bool drop_due_ = false;  // the command's descriptors are still open here
+  bool alone_ = false;     // the supervisor is dead
 };
 
 }  // namespace procgroup
