@@ -170,7 +170,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     'options.containment',
     options.containment,
     CONTAINMENTS,
-    isolation === 'inherit' ? 'leader' : 'group',
+    isolation === 'inherit' ? 'leader' : 'tree',
   );
   refuseNotBuilt(containment);
   if (isolation === 'inherit' && containment === 'group') {

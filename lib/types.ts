@@ -76,7 +76,7 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   shell?: boolean | string;
   /** Default 'group'. */
   isolation?: Isolation;
-  /** Default 'group', or 'leader' where isolation is 'inherit'. */
+  /** Default 'tree', or 'leader' where isolation is 'inherit'. */
   containment?: Containment;
   /** Default ['ignore', 'pipe', 'inherit']. */
   stdio?: S;
@@ -90,7 +90,7 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   oomScoreAdj?: number;
   /**
    * Signal the leader gets when this process dies, however it dies. PR_SET_PDEATHSIG, prctl(2).
-   * Default 'SIGKILL' under containment 'group', 'none' under 'leader' and with lifetime 'releasable'.
+   * Default 'SIGKILL' under containment 'tree' and 'group', 'none' under 'leader' and with lifetime 'releasable'.
    */
   parentDeathSignal?: NodeJS.Signals | 'none';
   /** What happens to descriptors that are not listed in stdio (default 'close'). close_range(2). */

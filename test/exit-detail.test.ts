@@ -10,7 +10,7 @@ import { useScenario } from './support/scenario.js';
 import { startMember } from './support/start.js';
 
 const scenario = useScenario();
-const start = (...args: string[]) => spawn(member, args, { env: scenario.env, stdio: 'ignore' });
+const start = (...args: string[]) => spawn(member, args, { env: scenario.env, stdio: 'ignore', containment: 'group' });
 
 function turns(count: number): Promise<void> {
   return new Promise((resolve) => setImmediate(() => resolve(count > 1 ? turns(count - 1) : undefined)));
@@ -40,7 +40,13 @@ describe('G16: the end of the leader', () => {
     const cwd = mkdtempSync(join(tmpdir(), 'procgroup-core-'));
     scenario.defer(() => rmSync(cwd, { recursive: true }));
     const dump = async (core: number | 'unlimited') => {
-      const group = await spawn(member, ['die', '6'], { env: scenario.env, stdio: 'ignore', cwd, rlimits: { core } });
+      const group = await spawn(member, ['die', '6'], {
+        env: scenario.env,
+        stdio: 'ignore',
+        containment: 'group',
+        cwd,
+        rlimits: { core },
+      });
       return group.exited;
     };
     expect(await dump(0)).toMatchObject({ signal: 'SIGABRT', coreDumped: false });
@@ -71,7 +77,7 @@ describe('G16: the end of the leader', () => {
 
 describe('G16: states', () => {
   it('G16: stop and continue are observable', async () => {
-    const { group } = await startMember(scenario, ['sleep']);
+    const { group } = await startMember(scenario, ['sleep'], { containment: 'group' });
     const seen: StateChange[] = [];
     group.onStateChange((change) => seen.push(change));
     const next = async (state: string) => {
@@ -114,7 +120,7 @@ describe('G16: states', () => {
 
   it('G16: exited, closed and gone only ever resolve, in the order of events', async () => {
     const order: string[] = [];
-    const group = await spawn(member, ['print', '10', '0'], { env: scenario.env });
+    const group = await spawn(member, ['print', '10', '0'], { env: scenario.env, containment: 'group' });
     group.stdout?.resume();
     const all = [
       group.exited.then(() => order.push('exited')),
@@ -131,7 +137,7 @@ describe('G16: states', () => {
 it('G16: where SIGCHLD is ignored the kernel reaps: the status is recovered or unknown, never wrong', async () => {
   const source = `
     const look = async (...args) => {
-      const group = await spawn(member, args, { stdio: 'ignore' });
+      const group = await spawn(member, args, { stdio: 'ignore', containment: 'group' });
       const { code, signal, status } = await group.exited;
       const report = await group.gone;
       return { code, signal, status, empty: report.empty, pid: group.pid };

@@ -16,6 +16,7 @@ interface Answer {
   zombies: number;
   leaked: number;
   attached: boolean;
+  treeEmpty: boolean;
 }
 
 /** The whole life of some groups: ready, told to stop, exit by itself, a failed exec, an abort, an attach. */
@@ -23,24 +24,37 @@ const life = `
   import { openSync } from 'node:fs';
   const teardown = [{ signal: 'SIGTERM', graceMs: 200 }];
   // A pipe, since libuv opens /dev/null for good with its first stream; a child of child_process, for its signal pipe.
-  const one = await spawn(member, ['exit', '3'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const one = await spawn(member, ['exit', '3'], { containment: 'group', stdio: ['ignore', 'pipe', 'ignore'] });
   const exits = [await one.exited];
   await Promise.all([one.closed, one.gone]);
   nodeProcess.execFileSync(member, ['exit', '0']);
-  const before = oracle.openFds().length;
+  const first = await spawn(member, ['exit', '0'], { containment: 'tree', stdio: ['ignore', 'pipe', 'ignore'] });
+  await Promise.all([first.closed, first.gone]);
+  const settled = async () => {
+    // A guardian ends just after the news of its tree's end.
+    for (const end = Date.now() + 5000; oracle.childrenOf().length > 0 && Date.now() < end; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return oracle.openFds().length;
+  };
+  const before = await settled();
   const groups = [];
   for (const isolation of ['group', 'session']) {
     const group = await spawn(member, ['grandchild-ignores-term'],
-      { isolation, teardown, stdio: ['ignore', 'pipe', 'inherit'] });
+      { isolation, containment: 'group', teardown, stdio: ['ignore', 'pipe', 'inherit'] });
     await readReady(group.stdout);
     groups.push(group);
   }
   const reports = [];
   for (const group of groups) reports.push(await group.stop());
   for (const group of groups) await group.closed;
+  const tree = await spawn(member, ['setsid'], { containment: 'tree', teardown, stdio: ['ignore', 'pipe', 'inherit'] });
+  await readReady(tree.stdout);
+  const treeEmpty = (await tree.stop()).empty;
+  await tree.closed;
   const { stdout } = await output(member, ['self']);
   const refused = await spawn('/no/such/program').then(() => null, ({ code, stage }) => ({ code, stage }));
-  const aborted = await spawn(member, ['sleep'], { signal: AbortSignal.abort() }).then(() => 'spawned', (e) => e.code);
+  const aborted = await spawn(member, ['sleep'], { containment: 'group', signal: AbortSignal.abort() }).then(() => 'spawned', (e) => e.code);
   const child = nodeProcess.spawn(member, ['grandchild-ignores-term'], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
   await readReady(child.stdout);
   child.stdout.destroy();
@@ -49,10 +63,10 @@ const life = `
   await closed;
   console.log(JSON.stringify({
     mechanisms: groups.map((group) => group.mechanism),
-    reports, exits, refused, aborted, attached,
+    reports, exits, refused, aborted, attached, treeEmpty,
     fds: Object.keys(JSON.parse(stdout).fds),
     zombies: oracle.zombieChildrenOf().length,
-    leaked: oracle.openFds().length - before,
+    leaked: (await settled()) - before,
   }));
 `;
 
@@ -91,7 +105,7 @@ describe('fallbacks are chosen by real refusals', () => {
     return answer;
   }
 
-  function expectVerified({ reports, exits, fds, refused, aborted, zombies, leaked, attached }: Answer) {
+  function expectVerified({ reports, exits, fds, refused, aborted, zombies, leaked, attached, treeEmpty }: Answer) {
     expect(exits).toMatchObject([{ code: 3, signal: null, status: 'exact' }]);
     expect(reports).toMatchObject([
       { empty: true, survivors: [] },
@@ -104,7 +118,12 @@ describe('fallbacks are chosen by real refusals', () => {
     expect(fds).toEqual(['0', '1', '2']);
     expect(refused).toMatchObject({ code: 'ENOENT' });
     expect(aborted).toBe('ABORT_ERR');
-    expect({ zombies, leaked, attached }).toEqual({ zombies: 0, leaked: 0, attached: true });
+    expect({ zombies, leaked, attached, treeEmpty }).toEqual({
+      zombies: 0,
+      leaked: 0,
+      attached: true,
+      treeEmpty: true,
+    });
   }
 
   it('refusal: control: nothing refused', async () => {

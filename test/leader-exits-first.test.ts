@@ -13,7 +13,11 @@ function signals(report: { steps: { signal: string }[] }): string[] {
 
 describe.each(['group', 'session'] as const)('isolation %s', (isolation) => {
   it('G3: a grandchild that ignores SIGTERM is killed when the grace ends, and only then stop() resolves', async () => {
-    const { group, pids } = await startMember(scenario, ['grandchild-ignores-term'], { isolation, teardown });
+    const { group, pids } = await startMember(scenario, ['grandchild-ignores-term'], {
+      isolation,
+      containment: 'group',
+      teardown,
+    });
     expect(scenario.alive().map(({ pid }) => pid)).toEqual(expect.arrayContaining(pids));
     const report = await group.stop();
     expect(scenario.alive()).toEqual([]);
@@ -26,7 +30,11 @@ describe.each(['group', 'session'] as const)('isolation %s', (isolation) => {
   });
 
   it('G4: the leader has been reaped before stop() is called', async () => {
-    const { group, ready } = await startMember(scenario, ['leader-exits-first'], { isolation, teardown });
+    const { group, ready } = await startMember(scenario, ['leader-exits-first'], {
+      isolation,
+      containment: 'group',
+      teardown,
+    });
     expect(await group.exited).toMatchObject({ code: 0, signal: null });
     expect(group.state).toBe('leader-exited');
     expect(scenario.alive().map(({ pid }) => pid)).toEqual(ready.members);
@@ -38,7 +46,11 @@ describe.each(['group', 'session'] as const)('isolation %s', (isolation) => {
   });
 
   it('G4: stop() while the leader is ending', async () => {
-    const { group } = await startMember(scenario, ['leader-exits-first'], { isolation, teardown });
+    const { group } = await startMember(scenario, ['leader-exits-first'], {
+      isolation,
+      containment: 'group',
+      teardown,
+    });
     const report = await group.stop();
     expect(scenario.alive()).toEqual([]);
     expect(report).toMatchObject({ empty: true, survivors: [] });
@@ -49,7 +61,7 @@ describe.each(['group', 'session'] as const)('isolation %s', (isolation) => {
 });
 
 it('G4: members() and signal() reach the group of a leader that is gone', async () => {
-  const { group, ready } = await startMember(scenario, ['leader-exits-first'], { teardown });
+  const { group, ready } = await startMember(scenario, ['leader-exits-first'], { containment: 'group', teardown });
   await group.exited;
   const [last] = ready.members;
   expect((await group.members()).map(({ pid }) => pid)).toEqual([last]);
@@ -62,7 +74,7 @@ it('G4: members() and signal() reach the group of a leader that is gone', async 
 });
 
 it('G4: a member that ends by itself after the leader makes the group empty, without a teardown', async () => {
-  const { group, ready } = await startMember(scenario, ['leader-exits-first']);
+  const { group, ready } = await startMember(scenario, ['leader-exits-first'], { containment: 'group' });
   await group.exited;
   process.kill(ready.members[0] ?? 0, 'SIGKILL');
   expect(await group.gone).toMatchObject({ empty: true, cause: null, steps: [] });

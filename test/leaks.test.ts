@@ -49,6 +49,8 @@ function subject(total: number, inFlight: number, each: string): { source: strin
     clearInterval(timer);
     await turn();
     await turn();
+    // A guardian ends just after the news of its tree's end; what is leaked stays, however long one looks.
+    for (const end = Date.now() + 5000; look().fds > before.fds && Date.now() < end; ) await turn();
     console.log(JSON.stringify({ bad, peak, before, after: look(), heap }));`,
   };
 }
@@ -63,24 +65,33 @@ const run = (total: number, inFlight: number, each: string) =>
 function flat(result: Run, extraFds: number): void {
   expect(result.bad).toEqual([]);
   expect(result.after.fds).toBeLessThanOrEqual(result.before.fds);
-  expect(result.after.threads).toBe(result.before.threads);
   expect(result.after.zombies).toBe(0);
-  expect(result.peak.threads).toBeLessThanOrEqual(result.before.threads);
+  // A clone that does not move for 100 ms counts as stuck, also where the machine is only busy: a spawner more, for good.
+  expect(Math.max(result.peak.threads, result.after.threads)).toBeLessThanOrEqual(result.before.threads + 2);
   expect(result.peak.fds).toBeLessThanOrEqual(result.before.fds + extraFds);
   const [first = 0, , , last = 0] = result.heap;
   expect(last - first).toBeLessThan(4 << 20);
 }
 
-it('10,000 spawns, 64 in flight: descriptors and threads are flat, no zombie', async () => {
-  const each = `async () => {
-    const group = await spawn(member, ['exit', '3'], { stdio: 'ignore' });
+const kinds: [containment: string, total: number][] = [
+  ['group', 10_000],
+  ['tree', 2_000],
+];
+
+it.each(kinds)(
+  '%s, %i spawns, 64 in flight: descriptors and threads are flat, no zombie',
+  async (containment, total) => {
+    const each = `async () => {
+    const group = await spawn(member, ['exit', '3'], { containment: '${containment}', stdio: 'ignore' });
     const { code, status } = await group.exited;
     if (code !== 3 || status !== 'exact') throw new Error(code + ' ' + status);
     if (!(await group.gone).empty) throw new Error('not empty');
   }`;
-  // An in-flight spawn has a pidfd, its stdio and its error channel.
-  flat(await run(scaled(10_000), 64, each), 64 * 8);
-}, 120_000);
+    // An in-flight spawn has a pidfd, its stdio and its error channel.
+    flat(await run(scaled(total), 64, each), 64 * 8);
+  },
+  120_000,
+);
 
 it('pipes, failures, aborts and teardowns in flight leave nothing either', async () => {
   const each = `async (i) => {

@@ -62,6 +62,7 @@ describe.skipIf(reason !== '')('G7 a privileged killer', () => {
   async function stopWith(command: readonly string[], timeoutMs = 400): Promise<Answer> {
     const source = `
       const group = await spawn(member, ['sleep'], {
+        containment: 'group',
         stdio: ['ignore', 'pipe', 'inherit'],
         teardown: [{ signal: 'SIGTERM', graceMs: 300 }],
         killWaitMs: 300,

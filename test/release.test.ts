@@ -12,6 +12,7 @@ function subject(lifetime: string, release: string, end: string): { source: stri
   return {
     source: `
     const group = await spawn(member, ['-r', '3', 'wide', '2'], {
+      containment: 'group',
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'], ${lifetime}
     });
     const { members } = await readReady(group.stdio[3]);
@@ -63,9 +64,9 @@ it('G15: a released group survives the SIGKILL of its supervisor; a bound leader
 });
 
 it('G15: a released handle holds nothing, signals nothing, and its leader is still reaped', async () => {
-  await startMember(scenario, ['sleep']).then(({ group }) => group.kill());
+  await startMember(scenario, ['sleep'], { containment: 'group' }).then(({ group }) => group.kill());
   const before = openFds().length;
-  const { group, pids } = await startMember(scenario, ['wide', '2'], { lifetime: 'releasable' });
+  const { group, pids } = await startMember(scenario, ['wide', '2'], { containment: 'group', lifetime: 'releasable' });
   expect(group.mechanism.parentDeathSignal).toBe('none');
   group.release();
   group.release();
@@ -80,7 +81,7 @@ it('G15: a released handle holds nothing, signals nothing, and its leader is sti
 });
 
 it('G15: release() of a group that was not declared releasable is a typed error', async () => {
-  const { group } = await startMember(scenario, ['sleep']);
+  const { group } = await startMember(scenario, ['sleep'], { containment: 'group' });
   expect(() => group.release()).toThrow(expect.objectContaining({ code: 'ERR_NOT_RELEASABLE' }));
   expect(await group.kill()).toMatchObject({ empty: true });
 });

@@ -22,7 +22,7 @@ function subject(options: string): { source: string } {
     const signals = [];
     for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGCONT', 'SIGUSR2']) process.on(name, () => signals.push(name));
     const sibling = nodeProcess.spawn(member, ['sleep'], { stdio: 'ignore' });
-    await output(member, ['exit', '0'], { isolation: 'inherit' });
+    await output(member, ['exit', '0'], { isolation: 'inherit', containment: 'leader' });
     const look = () => ({
       fds: oracle.openFds().map(({ fd, target }) => fd + ' ' + target.replace(/\\[\\d+\\]/, '')),
       threads: oracle.steadyThreads(),
@@ -31,7 +31,7 @@ function subject(options: string): { source: string } {
     });
     const before = look();
     const mark = oracle.newMark();
-    const error = await spawn(member, ['ignore-term'], { ...${options}, env: { ...process.env, ...mark.env } }).then(
+    const error = await spawn(member, ['ignore-term'], { containment: 'group', ...${options}, env: { ...process.env, ...mark.env } }).then(
       () => null,
       ({ name, code, errno, syscall, stage }) => ({ name, code, errno, syscall, stage }),
     );

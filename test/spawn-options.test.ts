@@ -16,7 +16,7 @@ const privileged = process.getuid?.() === 0;
 
 describe('placement', () => {
   it('isolation group: a new group in our session', async () => {
-    const { group } = await startMember(scenario, ['sleep'], { isolation: 'group' });
+    const { group } = await startMember(scenario, ['sleep'], { isolation: 'group', containment: 'group' });
     const own = stat(process.pid);
     expect(stat(group.pid)).toMatchObject({ pgid: group.pid, sid: own?.sid, ppid: process.pid });
     expect(group).toMatchObject({ pgid: group.pid, sid: own?.sid, mechanism: { isolation: 'group' } });
@@ -52,7 +52,7 @@ describe('placement', () => {
     'control: %s leaves a group, which the report says it does not cover',
     async (verb) => {
       scenario.leaves();
-      const { group, ready } = await startMember(scenario, [verb]);
+      const { group, ready } = await startMember(scenario, [verb], { containment: 'group' });
       expect(await group.stop()).toMatchObject({ empty: true, covers: 'group' });
       expect(scenario.alive().map(({ pid }) => pid)).toEqual(ready.members);
     },
@@ -133,7 +133,7 @@ describe('what the child is given', () => {
 
   it('env replaces; undefined leaves a name out', async () => {
     const env = { ONE: '1', TWO: undefined, THREE: '', ODD: 'a=b' };
-    const said = await output('/usr/bin/env', [], { env });
+    const said = await output('/usr/bin/env', [], { env, containment: 'group' });
     expect(said.stdout.trim().split('\n').sort()).toEqual(['ODD=a=b', 'ONE=1', 'THREE=']);
   });
 

@@ -15,6 +15,7 @@ const BOUND = 5_000;
 
 const held = `
   const options = {
+    containment: 'group',
     stdio: ['ignore', 'pipe', 'ignore'],
     teardown: [{ signal: 'SIGTERM', graceMs: ${GRACE} }, { signal: 'SIGTERM', graceMs: ${GRACE} }],
     exitGraceMs: ${CAP},

@@ -14,7 +14,7 @@ describe('SIGKILL of the supervisor under containment group', () => {
     const subject = startNode(
       {
         source: `
-          const group = await spawn(member, ${JSON.stringify(memberArgs)}, { stdio: ['ignore', 'pipe', 'ignore'], ${options} });
+          const group = await spawn(member, ${JSON.stringify(memberArgs)}, { containment: 'group', stdio: ['ignore', 'pipe', 'ignore'], ${options} });
           const said = await readReady(group.stdout);
           console.log('ready ' + JSON.stringify({ ...said, armed: group.mechanism.parentDeathSignal }));`,
       },
@@ -43,14 +43,14 @@ describe('SIGKILL of the supervisor under containment group', () => {
           const source = \`
             import { spawn } from \${JSON.stringify('file://' + paths.dist + 'index.js')};
             import { parentPort } from 'node:worker_threads';
-            const group = await spawn(\${JSON.stringify(member)}, ['sleep'], { stdio: 'ignore' });
+            const group = await spawn(\${JSON.stringify(member)}, ['sleep'], { containment: 'group', stdio: 'ignore' });
             parentPort.postMessage(group.pid);
           \`;
           const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(source)));
           const pid = await new Promise((resolve) => worker.once('message', resolve));
           // Spawner threads come and go with load, if they do at all: PR_SET_PDEATHSIG would fire with them.
           for (let i = 0; i < 8; i++) {
-            const groups = await Promise.all(Array.from({ length: 16 }, () => spawn(member, ['exit', '0'], { stdio: 'ignore' })));
+            const groups = await Promise.all(Array.from({ length: 16 }, () => spawn(member, ['exit', '0'], { containment: 'group', stdio: 'ignore' })));
             await Promise.all(groups.map((group) => group.gone));
           }
           console.log('ready ' + JSON.stringify({ pid, members: [] }));

@@ -42,8 +42,12 @@ Error Engine::prepare_tree(Job* job) {
     return make_error(errno, Stage::Guardian, "send");
   }
   job->request.stdio.push({StdioKind::Descriptor, ends[1], nullptr, 0, 0});
-  // Without pidfds the socket's hang-up alone tells of our end.
-  job->request.stdio.push({self >= 0 ? StdioKind::Descriptor : StdioKind::Ignore, self, nullptr, 0, 0});
+  if (self >= 0) {
+    job->request.stdio.push({StdioKind::Descriptor, self, nullptr, 0, 0});
+  } else {  // without pidfds the socket's hang-up alone tells of our end; in place, since argv points into the word
+    size_t at = job->guard_word.find(',') + 1;
+    job->guard_word[at] = '-', job->guard_word[at + 1] = 0;
+  }
   return {};
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kTracerRetry = 20'000'000;  // 20 ms, doubled up to 1 s
 constexpr uint32_t kTracerPatience = 4;        // retries before the exit is reported as held
+constexpr uint32_t kInitPatience = 7;          // about 5 s in all: some containers' init is slow to reap
 constexpr uint64_t kMaxRetry = 1'000'000'000;
 
 }  // namespace
@@ -35,7 +36,12 @@ void Supervisor::reap_later(Group& group) { timers_.arm(&group.tracer_timer, now
 void Supervisor::leader_ready(Group& group) {
   if (group.attached) {
     unwatch_leader(group);
-    if (sys_pidfd_exit_info(group.ref.pidfd.get(), &group.exit) == 0) group.exit_kind = ExitStatusKind::Exact;
+    bool known = sys_pidfd_exit_info(group.ref.pidfd.get(), &group.exit) == 0;
+    if (known) group.exit_kind = ExitStatusKind::Exact;
+    // Told once its parent has reaped it. Only a survivor's end, on which nothing waits, is asked for again.
+    if (!known && group.phase == Phase::Survivors && ++group.retries <= kInitPatience) {
+      return timers_.arm(&group.tracer_timer, now_ns() + (kTracerRetry << group.retries));
+    }
     return leader_exited(group, group.exit_kind);
   }
   if (group.ref.leader_exited) {  // an earlier tracer held it, or the group has ended: only the zombie is left

@@ -147,6 +147,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       group.exit.ready = true;
       group.exit.code = news.code, group.exit.signal = news.signal;
       group.exit.core_dumped = news.core_dumped, group.exit.usage = news.usage;
+      group.exit_kind = news.exit_kind == 0 ? ExitStatusKind::Exact : ExitStatusKind::HeldByTracer;
       group.ref.leader_exited = true;
       if (group.phase == Phase::Running) group.phase = Phase::LeaderExited;
       take_terminal_back(group);
@@ -233,6 +234,18 @@ void Supervisor::on_guardian_exit(Group& group) {
     listener_->on_members(group);
   }
   listener_->on_gone(group);
+  if (group.report.empty || group.ref.leader_exited) return free_group(&group);
+  // The leader is among the survivors. It is init's now: its pidfd still tells its end.
+  group.tree = false;
+  group.attached = true;
+  group.ref.pin = Pin::Leader;
+  group.exit_kind = ExitStatusKind::Unknown;
+  if (group.ref.pidfd.valid() && reaper_->add(group.ref.pidfd.get(), {kLeader, group.slot, group.generation}) == 0) {
+    group.leader_watched = true;
+    return watch_survivors(group);
+  }
+  group.ref.leader_exited = true;
+  listener_->on_leader_exit(group);
   free_group(&group);
 }
 

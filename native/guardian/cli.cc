@@ -112,16 +112,17 @@ void Run::start(uint64_t signal_mask) {
 // Until exec has succeeded or failed its verdict is awaited, and signals wait in the kernel; then signals.
 void Run::wait() {
   bool started = guard_.verdict_settled();
-  struct pollfd polled[2] = {{started                   ? guard_.signal_fd()
+  struct pollfd polled[3] = {{started                   ? guard_.signal_fd()
                               : guard_.starting_again() ? -1
                                                         : guard_.verdict_fd(),
                               POLLIN, 0},
-                             {guard_.watch_fd(), POLLIN, 0}};
+                             {guard_.watch_fd(), POLLIN, 0},
+                             {guard_.leader_fd(), POLLIN, 0}};
   uint64_t deadline = guard_.deadline();
   uint64_t now = deadline == kNever ? 0 : now_ns();
   uint64_t left = deadline > now ? deadline - now : 0;
   struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
-  ppoll(polled, 2, deadline == kNever ? nullptr : &timeout, nullptr);
+  ppoll(polled, 3, deadline == kNever ? nullptr : &timeout, nullptr);
   if (polled[1].revents != 0) guard_.on_child();
   if (polled[0].revents != 0) {
     if (started)
@@ -130,7 +131,8 @@ void Run::wait() {
       guard_.on_verdict();
     if (!started && guard_.verdict_settled()) guard_.release_start();
   }
-  if (deadline != kNever) guard_.on_deadline(now_ns());
+  if (polled[2].revents != 0) guard_.on_leader_dead();
+  if (deadline != kNever || guard_.deadline() != kNever) guard_.on_deadline(now_ns());
   if (guard_.state() == GuardState::LeaderExited) guard_.begin(Cause::Stop, false, 0);
 }
 

@@ -19,6 +19,8 @@ namespace {
 constexpr int kBusyRetries = 6;              // 1, 2, 4 ... 32 ms apart
 constexpr uint64_t kRoundPause = 2'000'000;  // 2 ms between rounds of killing where no death wakes us, doubled
 constexpr uint64_t kLongestPause = 128'000'000;
+constexpr uint64_t kTracerRetry = 20'000'000;  // 20 ms, doubled
+constexpr int kTracerPatience = 4;             // then the exit is told as held
 
 bool terminating(int sig) {
   return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
@@ -122,17 +124,32 @@ void Guard::reap() {
       status.code = info.si_status;
     else
       status.signal = info.si_status, status.core_dumped = info.si_code == CLD_DUMPED;
-    exit_ = status;
-    leader_exited_ = true;
-    if (!started_) continue;
-    if (state_ == GuardState::Running) state_ = GuardState::LeaderExited;
-    listener_->on_exited(exit_);
+    leader_ended(status);
   }
+}
+
+void Guard::leader_ended(const WaitStatus& status) {
+  held_deadline_ = kNever;
+  bool told = leader_exited_;
+  exit_ = status;
+  leader_exited_ = true;
+  if (!started_ || told) return;
+  if (state_ == GuardState::Running) state_ = GuardState::LeaderExited;
+  listener_->on_exited(exit_);
 }
 
 void Guard::on_child() {
   reap();
   settle();
+}
+
+// Readable but, where a tracer holds it, not waitable: poll would report it for ever, so it is asked by timer.
+void Guard::on_leader_dead() {
+  if (done() || leader_exited_) return;
+  on_child();
+  if (done() || leader_exited_) return;
+  if (held_ >= kTracerPatience) return leader_ended({});
+  held_deadline_ = now_ns() + (kTracerRetry << held_++);
 }
 
 // Whether nobody is left, and what proves it.
@@ -229,6 +246,7 @@ uint64_t Guard::deadline() const {
   if (timeout_deadline_ < first) first = timeout_deadline_;
   if (round_deadline_ < first) first = round_deadline_;
   if (again_deadline_ < first) first = again_deadline_;
+  if (held_deadline_ < first) first = held_deadline_;
   return done() ? kNever : first;
 }
 
@@ -246,6 +264,10 @@ void Guard::on_deadline(uint64_t now) {
   if (timeout_deadline_ <= now) {
     timeout_deadline_ = kNever;
     begin(Cause::Timeout, false, 0);
+  }
+  if (held_deadline_ <= now) {
+    held_deadline_ = kNever;
+    on_leader_dead();
   }
   // Before the ladder's own deadline: however short its last wait is, SIGKILL has been sent.
   if (!done() && round_deadline_ <= now) {
@@ -266,6 +288,7 @@ void Guard::name_survivors() {
   if (empty()) return finish(true);
   Vec<ProcStat> members;
   tree().descendants(&members);
+  if (scope_ != Scope::Group) tree().held_zombies(&members);
   ProcFs& proc = tree().proc();
   for (const ProcStat& member : members) {
     SurvivorRecord record = {};

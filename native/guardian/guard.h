@@ -18,6 +18,7 @@ class GuardListener {
  public:
   virtual void on_started(const Leader& leader) = 0;
   virtual void on_failed(const Error& error) = 0;
+  // `status.ready` is false where the leader is dead but held by a tracer that does not wait.
   virtual void on_exited(const WaitStatus& status) = 0;
   virtual void on_stopped(int signal) = 0;  // 0: continued
   virtual void on_draining(Cause cause) = 0;
@@ -43,7 +44,11 @@ class Guard {
   // Scope::Group: the pidfd of a member whose end no SIGCHLD tells; -1: none. Readable: call on_child().
   int watch_fd() const { return watched_.get(); }
 
-  void on_child();    // SIGCHLD
+  // The leader's pidfd while its end is awaited: a tracer may keep SIGCHLD from us. Readable: call on_leader_dead().
+  int leader_fd() const { return started_ && !leader_exited_ && held_deadline_ == kNever ? leader_.pidfd() : -1; }
+
+  void on_child();  // SIGCHLD
+  void on_leader_dead();
   void on_verdict();  // verdict_fd() is readable
   void begin(Cause cause, bool kill, uint64_t grace_cap_ns);
   int forward(int sig);  // to the leader's group only; 0 or a negative errno
@@ -66,6 +71,7 @@ class Guard {
   void act(LadderAction action);
   void send_step();
   void reap();
+  void leader_ended(const WaitStatus& status);
   bool empty();
   bool group_empty();
   void settle();
@@ -101,6 +107,8 @@ class Guard {
   uint64_t round_deadline_ = kNever;
   uint64_t round_pause_ = 0;
   uint64_t again_deadline_ = kNever;
+  uint64_t held_deadline_ = kNever;  // the leader is dead and not waitable: looked at again then
+  int held_ = 0;
   int busy_ = 0;  // times that the program was busy being written
 };
 

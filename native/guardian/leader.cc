@@ -81,7 +81,7 @@ Error Leader::clone() {
   uint64_t flags = shared_ ? kVm : 0;
   const ChildStack stack = {g_child_stack, sizeof g_child_stack};
   long pid = clone_child(flags | kPidfd, stack, &plan_);
-  if (pid == -EINVAL || pid == -EPERM) pid = clone_child(flags, stack, &plan_);
+  if (pid == -EINVAL || pid == -EPERM || pid == -ENOSYS) pid = clone_child(flags, stack, &plan_);
   if (pid < 0) return make_error(static_cast<int>(-pid), Stage::Clone, "clone");
   pid_ = static_cast<pid_t>(pid);
   pidfd_.reset(move_high(plan_.pidfd >= 0 ? plan_.pidfd : sys_pidfd_open(pid_), high_fd_));

@@ -13,10 +13,11 @@ namespace {
 
 constexpr char kGuard[] = "--guard=";
 
-// "SOCKET,PIDFD".
+// "SOCKET,PIDFD"; "SOCKET,-" where the supervisor's kernel has no pidfds.
 bool parse_pair(const char* text, int* first, int* second) {
   int* values[] = {first, second};
   for (int i = 0; i < 2; i++) {
+    if (i == 1 && strcmp(text, "-") == 0) return true;
     if (*text < '0' || *text > '9') return false;
     for (*values[i] = 0; *text >= '0' && *text <= '9' && *values[i] < 100'000'000; text++) {
       *values[i] = *values[i] * 10 + (*text - '0');

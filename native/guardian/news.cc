@@ -78,6 +78,7 @@ void Service::take_terminal_back() {
 void Service::on_exited(const WaitStatus& status) {
   take_terminal_back();
   NewsMessage m = news(News::Exited);
+  m.exit_kind = !status.ready;
   m.code = status.code, m.signal = status.signal, m.core_dumped = status.core_dumped, m.usage = status.usage;
   send(m);
 }

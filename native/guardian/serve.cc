@@ -87,12 +87,13 @@ int Service::run(const Command& command) {
 }
 
 void Service::wait(const Config& config) {
-  enum { kSignals, kSocket, kSupervisor, kVerdict, kSources };
+  enum { kSignals, kSocket, kSupervisor, kVerdict, kLeader, kSources };
   struct pollfd polled[kSources] = {
       {guard_.signal_fd(), POLLIN, 0},
       {alone_ ? -1 : socket_.get(), static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0},
       {alone_ ? -1 : supervisor_.get(), POLLIN, 0},
       {guard_.verdict_settled() || guard_.starting_again() ? -1 : guard_.verdict_fd(), POLLIN, 0},
+      {guard_.leader_fd(), POLLIN, 0},
   };
   uint64_t deadline = drop_due_ ? 0 : guard_.deadline();
   uint64_t now = deadline == 0 || deadline == kNever ? 0 : now_ns();
@@ -108,6 +109,7 @@ void Service::wait(const Config& config) {
     drop_due_ = guard_.verdict_settled();
   }
   if (polled[kSignals].revents != 0) on_signals();
+  if (polled[kLeader].revents != 0) guard_.on_leader_dead();
   if (guard_.deadline() != kNever) guard_.on_deadline(now_ns());
 }
 
@@ -166,13 +168,7 @@ void Service::supervisor_ended() {
 int serve(int socket, int supervisor, const Command& command) {
   // CLOEXEC: the command must not hold them.
   fcntl(socket, F_SETFD, FD_CLOEXEC);
-  fcntl(supervisor, F_SETFD, FD_CLOEXEC);
-  // Without pidfds a plain descriptor stands there, which would read as a supervisor that is dead.
-  int probe = sys_pidfd_send_signal(supervisor, 0, 0);
-  if (probe == -EBADF || probe == -ENOSYS) {
-    close(supervisor);
-    supervisor = -1;
-  }
+  if (supervisor >= 0) fcntl(supervisor, F_SETFD, FD_CLOEXEC);
   Service service(socket, supervisor);
   int code = service.run(command);
   _exit(code);  // nothing is left to destroy that the kernel does not

@@ -84,6 +84,12 @@ void Tree::all_descendants(Vec<ProcStat>* out) {
   }
 }
 
+void Tree::held_zombies(Vec<ProcStat>* out) {
+  proc_.scan([&](const ProcStat& process) {
+    if (process.ppid == self_ && !process.alive() && proc_.tracer(process.pid) != 0) out->push(process);
+  });
+}
+
 // Through a pidfd, with a second look after it was opened: the number may have gone to a stranger since the first.
 void Tree::signal_one(const ProcStat& process, int sig, TreeSignal* result) {
   Fd pidfd(sys_pidfd_open(process.pid));

@@ -32,6 +32,9 @@ class Tree {
   // the parent of every process.
   void descendants(Vec<ProcStat>* out);
 
+  // Adds our own children that are dead and not waitable: a tracer that does not wait holds them. Call after reaping.
+  void held_zombies(Vec<ProcStat>* out);
+
   // One signal to the leader's group, then one to each other group of the tree, then to members that no group signal
   // may reach; each followed by SIGCONT where `then_continue`.
   TreeSignal signal(int sig, bool then_continue);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect } from 'vitest';
-import { alive, killMarked, newMark, openFds, steadyThreads, zombieChildrenOf } from './oracle.js';
+import { alive, killMarked, newMark, openFds, steadyThreads, waitUntil, zombieChildrenOf } from './oracle.js';
 
 export interface Scenario {
   /** The mark of the running test. */
@@ -26,6 +26,10 @@ export function useScenario(): Scenario {
   });
   afterEach(async () => {
     for (const cleanup of cleanups.reverse()) await cleanup();
+    // A guardian tells that its tree is empty, and then ends: `exited` and `gone` do not wait for that.
+    await waitUntil(() => !alive(mark.id).some(({ cmdline }) => cmdline.includes('--guard=')), {
+      timeoutMs: 2_000,
+    }).catch(() => {});
     const left = killMarked(mark.id);
     if (!mayLeave) expect(left, 'processes that the test left behind').toEqual([]);
   });
