@@ -11,7 +11,7 @@ const teardown = [{ signal: 'SIGTERM', graceMs: 200 }] as const;
 
 it('G9: a group of nothing but zombies that nobody reaps is reported empty', async () => {
   scenario.leaves();
-  const { group, ready } = await startMember(scenario, ['unreaped-member']);
+  const { group, ready } = await startMember(scenario, ['unreaped-member'], { containment: 'group' });
   const [holder = 0, member = 0] = ready.members;
   expect(stat(holder)?.pgid).not.toBe(group.pgid);
   expect(stat(member)?.pgid).toBe(group.pgid);
@@ -28,7 +28,7 @@ it('G9: a group of nothing but zombies that nobody reaps is reported empty', asy
 
 it('G9: a group that ends by itself and leaves a zombie that nobody reaps is seen empty', async () => {
   scenario.leaves();
-  const { group, ready } = await startMember(scenario, ['unreaped-member']);
+  const { group, ready } = await startMember(scenario, ['unreaped-member'], { containment: 'group' });
   for (const pid of [ready.pid, ready.members[1] ?? 0]) process.kill(pid, 'SIGKILL');
   expect(await group.gone).toMatchObject({ empty: true, cause: null, survivors: [] });
   expect(stat(ready.members[1] ?? 0)?.state).toBe('Z');

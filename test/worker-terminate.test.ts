@@ -11,7 +11,7 @@ const worker = `
   const { parentPort, workerData } = require('node:worker_threads');
   import(workerData.dist + 'index.js').then(async ({ spawn }) => {
     const { member, env } = workerData;
-    const options = { stdio: ['pipe', 'pipe', 'ignore'], env, teardown: [{ signal: 'SIGTERM', graceMs: 20 }] };
+    const options = { containment: 'group', stdio: ['pipe', 'pipe', 'ignore'], env, teardown: [{ signal: 'SIGTERM', graceMs: 20 }] };
     parentPort.postMessage('loaded');
     const pending = [
       spawn(member, ['sleep'], options),
@@ -35,7 +35,7 @@ const subject = (rounds: number) => ({
   const { Worker } = await import('node:worker_threads');
   const own = oracle.newMark();
   const theirs = oracle.newMark();
-  const mine = await spawn(member, ['wide', '2'], { env: { ...process.env, ...own.env } });
+  const mine = await spawn(member, ['wide', '2'], { containment: 'group', env: { ...process.env, ...own.env } });
   await readReady(mine.stdout);
   let ended = 0;
   mine.onStateChange(({ state }) => { if (state !== 'running') ended += 1; });
@@ -121,7 +121,7 @@ it('T7: a worker that ends by itself with groups running leaves none', async () 
       new Worker(\`
         const { workerData } = require('node:worker_threads');
         import(workerData.dist + 'index.js').then(async ({ spawn }) => {
-          const group = await spawn(workerData.member, ['wide', '3'], { env: workerData.env });
+          const group = await spawn(workerData.member, ['wide', '3'], { containment: 'group', env: workerData.env });
           await new Promise((resolve) => group.stdout.once('data', resolve));
           \${end}
         });\`, { eval: true, execArgv: [], stderr: true, workerData: { dist: paths.dist, member, env: { ...process.env, ...mark.env } } })
