@@ -144,16 +144,24 @@ describe('E2: a chain that forks and exits', () => {
   });
 });
 
-it('E2: control: root is not bound by RLIMIT_NPROC, and the actor says so instead of forking on', async () => {
-  if (process.getuid?.() !== 0) return;
-  const folder = mkdtempSync(join(tmpdir(), 'procgroup-many-'));
-  const child = spawn('prlimit', ['--nproc=20', treeactor, 'bomb', join(folder, 'shared'), '40'], { stdio: 'pipe' });
-  let text = '';
-  child.stderr.on('data', (chunk) => {
-    text += chunk;
+describe('E2: who is bound', () => {
+  const scenario = useScenario();
+
+  it('E2: control: root is not bound by RLIMIT_NPROC, and the actor says so instead of forking on', async () => {
+    if (process.getuid?.() !== 0) return;
+    const folder = mkdtempSync(join(tmpdir(), 'procgroup-many-'));
+    const child = spawn('prlimit', ['--nproc=20', treeactor, 'bomb', join(folder, 'shared'), '40'], {
+      env: scenario.env,
+      stdio: 'pipe',
+    });
+    let text = '';
+    child.stderr.on('data', (chunk) => {
+      text += chunk;
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    await waitUntil(() => scenario.alive().length === 0, { what: 'its children have ended' });
+    rmSync(folder, { recursive: true });
+    expect(code).toBe(120);
+    expect(text).toContain('the limit refuses no fork');
   });
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  rmSync(folder, { recursive: true });
-  expect(code).toBe(120);
-  expect(text).toContain('the limit refuses no fork');
 });
