@@ -4,23 +4,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli_fds.h"
-#include "cli_terminal.h"
+#include "cli_run.h"
 #include "cli_text.h"
-#include "core/kernel.h"
-#include "guard.h"
-#include "options.h"
-#include "report.h"
 
 namespace procgroup {
 namespace {
 
-constexpr int kTimedOut = 124, kFailed = 125, kNotExecutable = 126, kNotFound = 127;
 constexpr int kFirstOwn = 3;  // 0 ... 2 are the command's, also where they are closed
 constexpr uint64_t kKillWait = 2'000'000'000;
 
@@ -32,42 +26,7 @@ bool sent_to_groups(int sig) {
   return sig == SIGINT || sig == SIGQUIT || sig == SIGWINCH || stops(sig) || (hangup && getsid(0) != getpid());
 }
 
-class Run : public GuardListener {
- public:
-  explicit Run(const Options& options) : options_(options), guard_(this) {}
-  int run();
-
- private:
-  void start(uint64_t signal_mask);
-  void wait();
-  void on_signals();
-  void received(const struct signalfd_siginfo& info);
-  void send(int sig);
-  void command_stopped(int sig);
-  int status_of(const Report& report) const;
-  int status_of(const Error& error) const;
-
-  void on_started(const Leader& leader) override;
-  void on_failed(const Error& error) override;
-  void on_exited(const WaitStatus& status) override;
-  void on_stopped(int signal) override { stopped_ = signal; }
-  void on_draining(Cause) override {}
-  void on_refused(int, int) override {}
-  void on_gone(const Report& report) override;
-
-  const Options& options_;
-  Config config_ = {};  // read by the command until its exec
-  Guard guard_;
-  Terminal terminal_;
-  ReportFile report_file_;
-  WaitStatus exit_;
-  int stopped_ = 0;              // the signal that stopped the command, not acted on yet
-  bool stop_requested_ = false;  // a signal that we handed on asks for a stop
-  bool owns_terminal_ = false;   // the command has it whenever we do; otherwise only once it has asked for it
-  bool timed_out_ = false;
-  bool finished_ = false;
-  int status_ = kFailed;
-};
+}  // namespace
 
 int Run::run() {
   if (options_.report != nullptr) {
@@ -85,6 +44,8 @@ int Run::run() {
     on_failed(make_error(-r, Stage::Guardian, "signalfd"));
     return status_;
   }
+  // With `inherit` who sent it decides whether the command has it as well: it is read like the others.
+  if (options_.isolation != Isolation::Inherit) stop_signal_.open(guard_.signal_fd(), kFirstOwn);
   start(mask);
   while (!finished_) wait();
   return status_;
@@ -112,27 +73,31 @@ void Run::start(uint64_t signal_mask) {
 // Until exec has succeeded or failed its verdict is awaited, and signals wait in the kernel; then signals.
 void Run::wait() {
   bool started = guard_.verdict_settled();
-  struct pollfd polled[3] = {{started                   ? guard_.signal_fd()
-                              : guard_.starting_again() ? -1
-                                                        : guard_.verdict_fd(),
-                              POLLIN, 0},
-                             {guard_.watch_fd(), POLLIN, 0},
-                             {guard_.leader_fd(), POLLIN, 0}};
+  int first = started ? guard_.signal_fd() : guard_.starting_again() ? -1 : guard_.verdict_fd();
+  struct pollfd polled[] = {{first, POLLIN, 0},
+                            {guard_.watch_fd(), POLLIN, 0},
+                            {started ? stop_signal_.fd() : -1, POLLIN, 0},
+                            {guard_.leader_fd(), POLLIN, 0}};
   uint64_t deadline = guard_.deadline();
+  if (stop_signal_.deadline() < deadline) deadline = stop_signal_.deadline();
   uint64_t now = deadline == kNever ? 0 : now_ns();
   uint64_t left = deadline > now ? deadline - now : 0;
   struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
-  ppoll(polled, 3, deadline == kNever ? nullptr : &timeout, nullptr);
+  ppoll(polled, sizeof polled / sizeof *polled, deadline == kNever ? nullptr : &timeout, nullptr);
   if (polled[1].revents != 0) guard_.on_child();
+  if (polled[2].revents != 0) on_stop_signal();
   if (polled[0].revents != 0) {
     if (started)
       on_signals();
     else
       guard_.on_verdict();
-    if (!started && guard_.verdict_settled()) guard_.release_start();
   }
-  if (polled[2].revents != 0) guard_.on_leader_dead();
-  if (deadline != kNever || guard_.deadline() != kNever) guard_.on_deadline(now_ns());
+  if (polled[3].revents != 0) guard_.on_leader_dead();
+  if (deadline != kNever || guard_.deadline() != kNever) {
+    now = now_ns();
+    guard_.on_deadline(now);
+    if (stop_signal_.deadline() <= now) stop_signal_.drop();
+  }
   if (guard_.state() == GuardState::LeaderExited) guard_.begin(Cause::Stop, false, 0);
 }
 
@@ -155,6 +120,20 @@ void Run::on_signals() {
   if (stopped != 0 && !guard_.leader_exited()) command_stopped(stopped);
 }
 
+// It stays pending until the command has stopped as well.
+void Run::on_stop_signal() {
+  struct signalfd_siginfo info = {};
+  info.ssi_signo = SIGTSTP;
+  bool before = stop_requested_;
+  stop_requested_ = false;
+  received(info);
+  if (stop_requested_)
+    stop_signal_.keep(now_ns());
+  else
+    stop_signal_.drop();
+  stop_requested_ |= before;
+}
+
 void Run::received(const struct signalfd_siginfo& info) {
   int sig = static_cast<int>(info.ssi_signo);
   if (info.ssi_code == SI_USER && info.ssi_pid == static_cast<uint32_t>(getpid())) return;  // our own broken pipe
@@ -171,7 +150,14 @@ void Run::received(const struct signalfd_siginfo& info) {
   }
   int target = options_.rewrite[sig];
   // A session leader's own group is orphaned: the kernel ignores the other stop signals there.
-  if (target == sig && stops(sig) && options_.isolation == Isolation::Session) target = SIGSTOP;
+  if (target == sig && stops(sig) && options_.isolation == Isolation::Session) {
+    target = SIGSTOP;
+    translated_ = true;
+  }
+  if (sig == SIGCONT) {
+    stop_requested_ = translated_ = false;
+    stop_signal_.discarded();
+  }
   stop_requested_ |= stops(target);
   if (target != 0) send(target);
 }
@@ -193,17 +179,19 @@ void Run::command_stopped(int sig) {
     return;
   }
   if (!terminal_.found() && !stop_requested_) return;
-  stop_requested_ = false;
-  if (orphaned_group()) {
-    if (sig == SIGTSTP) send(SIGCONT);
-    return;
-  }
-  terminal_.take_back_from(pgid);
-  stop_self(sig);
+  bool by_us = translated_ || sig == SIGTSTP;
+  stop_requested_ = translated_ = false;
+  bool had_terminal = terminal_.take_back_from(pgid);
+  struct signalfd_siginfo woken;
+  if (stop_signal_.stop(sig, &woken)) return received(woken);
+  if (had_terminal) terminal_.hand_to(pgid);
+  if (by_us) send(SIGCONT);
 }
 
 void Run::on_started(const Leader&) {
-  const int own[] = {guard_.signal_fd(), guard_.leader().pidfd(), terminal_.fd(), report_file_.fd()};
+  guard_.release_start();  // first: its descriptor is not among our own
+  const int own[] = {guard_.signal_fd(), stop_signal_.own_fd(), guard_.leader().pidfd(), terminal_.fd(),
+                     report_file_.fd()};
   drop_command_descriptors(own, sizeof own / sizeof *own);
   if (!report_file_.waits_for_reader() && chdir("/") != 0) return;
 }
@@ -212,60 +200,6 @@ void Run::on_exited(const WaitStatus& status) {
   exit_ = status;
   terminal_.take_back_from(guard_.leader().pgid());
 }
-
-int Run::status_of(const Error& error) const {
-  Text text;
-  const char* file = options_.command[0];
-  text.printable(*file == 0 ? "''" : file);
-  bool exec = error.stage == Stage::Exec || error.stage == Stage::Lookup;
-  if (error.term_signal != 0) {
-    warn(text.add(": killed before it was started"));
-    return kFailed;
-  }
-  if (exec && error.err == ENOENT) {
-    warn(text.add(error.index == -2 ? ": its interpreter was not found" : ": command not found"));
-    return kNotFound;
-  }
-  text.add(exec ? ": cannot execute: " : ": cannot be started: ");
-  if (!exec) text.add(error.syscall).add(": ");
-  warn(add_errno(text, error.err));
-  return exec ? kNotExecutable : kFailed;
-}
-
-void Run::on_failed(const Error& error) {
-  finished_ = true;
-  terminal_.take_back_from(guard_.leader().pid());
-  status_ = status_of(error);
-  if (report_file_.wanted()) report_file_.write(report_of({&options_, &guard_.leader(), &exit_, status_}, error));
-}
-
-int Run::status_of(const Report& report) const {
-  if (report.cause == Cause::Timeout) return kTimedOut;
-  if (exit_.ready) return exit_.signal != 0 ? 128 + exit_.signal : exit_.code;
-  Text text;
-  warn(text.add("the exit status of the command is unknown"));
-  return kFailed;
-}
-
-void Run::on_gone(const Report& report) {
-  finished_ = true;
-  status_ = status_of(report);
-  for (const SurvivorRecord& survivor : report.survivors) {
-    char state[] = {survivor.stat.state, 0};
-    Text text;
-    text.add(survivor.stat.pid).add(" (").printable(survivor.stat.comm).add(") survived, state ").add(state);
-    if (survivor.held_by_tracer)
-      text.add(", held by its tracer");
-    else if (survivor.err != 0)
-      add_errno(text.add(", "), survivor.err);
-    else if (survivor.wchan[0] != 0)
-      text.add(", in ").add(survivor.wchan);
-    warn(text);
-  }
-  if (report_file_.wanted()) report_file_.write(report_of({&options_, &guard_.leader(), &exit_, status_}, report));
-}
-
-}  // namespace
 
 void run_command(char** argv) {
   Options options;

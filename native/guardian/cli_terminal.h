@@ -17,8 +17,8 @@ class Terminal {
   bool ours() const;
   // False where it has hung up or the group is gone. SIGTTOU must be blocked.
   bool hand_to(pid_t pgid);
-  // From `pgid`, and from nobody else: a shell may have taken it meanwhile.
-  void take_back_from(pid_t pgid);
+  // From `pgid`, and from nobody else: a shell may have taken it meanwhile. True: it was that one's, and is ours.
+  bool take_back_from(pid_t pgid);
 
  private:
   Fd fd_;
@@ -27,13 +27,6 @@ class Terminal {
 
 // Our group has other members, a pipeline's or a script's, which need the terminal as well.
 bool shares_group();
-
-// Nobody would continue us if we stopped: no process of our session outside our group is a parent of the group.
-// setpgid(2).
-bool orphaned_group();
-
-// Stops this process, as `sig` would by default, until SIGCONT.
-void stop_self(int sig);
 
 // To SIG_DFL. sigaction(2).
 void reset_action(int sig);

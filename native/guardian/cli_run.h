@@ -1,0 +1,57 @@
+// One run of the command line: cli.cc has its loop and signals, cli_end.cc what it says of its end.
+#pragma once
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include "cli_stop.h"
+#include "cli_terminal.h"
+#include "core/kernel.h"
+#include "guard.h"
+#include "options.h"
+#include "report.h"
+
+namespace procgroup {
+
+constexpr int kTimedOut = 124, kFailed = 125, kNotExecutable = 126, kNotFound = 127;
+
+class Run : public GuardListener {
+ public:
+  explicit Run(const Options& options) : options_(options), guard_(this) {}
+  int run();
+
+ private:
+  void start(uint64_t signal_mask);
+  void wait();
+  void on_signals();
+  void on_stop_signal();
+  void received(const struct signalfd_siginfo& info);
+  void send(int sig);
+  void command_stopped(int sig);
+  int status_of(const Report& report) const;
+  int status_of(const Error& error) const;
+
+  void on_started(const Leader& leader) override;
+  void on_failed(const Error& error) override;
+  void on_exited(const WaitStatus& status) override;
+  void on_stopped(int signal) override { stopped_ = signal; }
+  void on_draining(Cause) override {}
+  void on_refused(int, int) override {}
+  void on_gone(const Report& report) override;
+
+  const Options& options_;
+  Config config_ = {};  // read by the command until its exec
+  Guard guard_;
+  Terminal terminal_;
+  StopSignal stop_signal_;
+  ReportFile report_file_;
+  WaitStatus exit_;
+  int stopped_ = 0;              // the signal that stopped the command, not acted on yet
+  bool stop_requested_ = false;  // a signal that we handed on asks for a stop
+  bool translated_ = false;      // and SIGSTOP was handed on for it
+  bool owns_terminal_ = false;   // the command has it whenever we do; otherwise only once it has asked for it
+  bool timed_out_ = false;
+  bool finished_ = false;
+  int status_ = kFailed;
+};
+
+}  // namespace procgroup
