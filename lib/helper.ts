@@ -17,6 +17,8 @@ export interface AcquireOptions {
   signal?: AbortSignal;
 }
 
+/** How long a failed `ready` waits for the news that the process has ended. */
+const EXIT_NEWS_MS = 100;
 const abortError = (reason: unknown) => new AbortError(reason);
 const registry = new Map<string, { helper: SharedHelper<unknown>; plan: Plan<unknown>; definedAt: Stack }>();
 
@@ -168,6 +170,8 @@ export class SharedHelper<T> implements AsyncDisposable {
       this.#rest(life);
       return value;
     } catch (error) {
+      // The end of its output comes before the news of its exit, which tell more.
+      if (life.group !== undefined) await delay(EXIT_NEWS_MS, undefined, { signal }).catch(() => {});
       const why = new HelperError(this.key, 'ERR_HELPER_START', `could not be made ready: ${error}`, { cause: error });
       this.#end(life, life.group === undefined ? error : why);
       throw signal.reason;
@@ -180,11 +184,9 @@ export class SharedHelper<T> implements AsyncDisposable {
   #rest(life: HelperLife): void {
     if (life.state === 'starting' || life.state === 'stopping') return;
     clearTimeout(life.idle);
-    if (life.users.size > 0) {
-      life.state = 'busy';
-      life.group?.ref();
-    } else {
-      life.state = 'idle';
+    life.state = life.users.size > 0 ? 'busy' : 'idle';
+    if (life.state === 'busy') life.group?.ref();
+    else {
       life.group?.unref();
       if (this.#plan.idleMs === Number.POSITIVE_INFINITY) return;
       life.idle = timer(this.#plan.idleMs, () => this.#end(life, null)).unref();
