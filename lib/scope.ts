@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
+import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AbortError, ProcessGroupError } from './errors.js';
 import { planTeardown } from './options.js';
@@ -80,6 +81,7 @@ export class ProcessScope implements AsyncDisposable {
       ...defaults
     } = record('options', options) as ScopeOptions;
     planTeardown(defaults);
+    setMaxListeners(0, this.signal);
     this.#defaults = defaults;
     this.name = text('options.name', name);
     this.#order = oneOf('options.order', order, ['parallel', 'reverse'] as const, 'parallel');

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /**
  * Settles as `work` does, or rejects when `signal` fires before that, with what `toError` makes of its reason (default: the
  * reason itself). Where the signal has fired already `work` is not called. No listener is left behind.
@@ -10,6 +12,8 @@ export function untilAborted<T>(
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(toError(signal.reason));
     if (signal.aborted) return onAbort();
+    // A hundred who wait at once are no leak.
+    setMaxListeners(0, signal);
     signal.addEventListener('abort', onAbort, { once: true });
     new Promise<T>((settle) => settle(work()))
       .finally(() => signal.removeEventListener('abort', onAbort))

@@ -163,6 +163,25 @@ describe('S3: what keeps the event loop alive', () => {
     expect(await runNodeJson({ source }, { env: scenario.env })).toEqual({ tries: 3, dead: false });
   });
 
+  it('S3: a hundred uses under way warn of no leak, and leave no listener', async () => {
+    const source = `${helperPrelude}
+      const { getEventListeners } = await import('node:events');
+      const helper = sharedHelper('reader', define('sleep'));
+      const controller = new AbortController();
+      const { signal } = await helper.acquire();
+      const uses = Array.from({ length: 100 }, () => helper.use(() => new Promise(setImmediate), { signal: controller.signal }));
+      const during = getEventListeners(controller.signal, 'abort').length;
+      await Promise.all(uses);
+      const count = (one) => getEventListeners(one, 'abort').length;
+      console.log(JSON.stringify({ during, after: count(controller.signal), ending: count(signal) }));
+      process.exit(0);`;
+    const run = await runNode({ source }, { env: scenario.env });
+    expect({ stdout: run.stdout, stderr: run.stderr }).toEqual({
+      stdout: `${JSON.stringify({ during: 100, after: 0, ending: 0 })}\n`,
+      stderr: '',
+    });
+  });
+
   it('S3: a pending close() does', async () => {
     const source = `${helperPrelude}
       const helper = sharedHelper('reader', define('ignore-term', { spawn: { teardown: [{ signal: 'SIGTERM', graceMs: 300 }] } }));

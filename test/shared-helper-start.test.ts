@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type HelperDefinition, type HelperLease, helpers, type SharedHelper, sharedHelper } from '../dist/helper.js';
 import type { ProcessGroup, StdioOption } from '../dist/index.js';
@@ -162,6 +163,16 @@ describe('H3: the end of the last use', () => {
     first[Symbol.dispose]();
     expect(second.group).toBe(first.group);
     expect(helpers()).toMatchObject([{ state: 'busy' }]);
+  });
+
+  it('H3: use after use leaves no listener on its streams, also on those that were destroyed', async () => {
+    const one = start({ idleMs: 60_000 });
+    const { group, release } = await one.acquire();
+    release();
+    const line = group.stdio[3] as Readable;
+    expect(line.destroyed).toBe(true);
+    for (let turn = 0; turn < 20; turn++) await one.use(() => {});
+    expect(line.listenerCount('connect')).toBe(0);
   });
 
   it('H3: idleMs 0: gone with the last release; a use meanwhile waits for its end and starts another', async () => {
