@@ -141,7 +141,9 @@ export class SharedHelper<T> implements AsyncDisposable {
   }
 
   async #bringUp(life: HelperLife, signal: AbortSignal): Promise<T> {
-    const { file, args, owner, ready, startMs, spawn: options } = this.#plan;
+    const { file, args, owner, ready, startMs } = this.#plan;
+    // It cancels a spawn that is under way when the helper is closed.
+    const options = { ...this.#plan.spawn, signal };
     let deadline: NodeJS.Timeout | undefined;
     try {
       await untilAborted(() => this.#before, signal);

@@ -72,14 +72,8 @@ export class ProcessScope implements AsyncDisposable {
 
   /** Throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE; ERR_SCOPE_ENDED for a parent that has ended. */
   constructor(options: ScopeOptions = {}) {
-    const {
-      name = 'scope',
-      order,
-      deadlineMs,
-      parent,
-      signal,
-      ...defaults
-    } = record('options', options) as ScopeOptions;
+    record('options', options);
+    const { name = 'scope', order, deadlineMs, parent, signal, ...defaults } = options;
     planTeardown(defaults);
     setMaxListeners(0, this.signal);
     this.#defaults = defaults;

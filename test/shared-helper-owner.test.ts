@@ -169,11 +169,12 @@ describe('S3: what keeps the event loop alive', () => {
       const helper = sharedHelper('reader', define('sleep'));
       const controller = new AbortController();
       const { signal } = await helper.acquire();
-      const uses = Array.from({ length: 100 }, () => helper.use(() => new Promise(setImmediate), { signal: controller.signal }));
-      const during = getEventListeners(controller.signal, 'abort').length;
-      await Promise.all(uses);
       const count = (one) => getEventListeners(one, 'abort').length;
-      console.log(JSON.stringify({ during, after: count(controller.signal), ending: count(signal) }));
+      const before = count(signal);
+      const uses = Array.from({ length: 100 }, () => helper.use(() => new Promise(setImmediate), { signal: controller.signal }));
+      const during = count(controller.signal);
+      await Promise.all(uses);
+      console.log(JSON.stringify({ during, after: count(controller.signal), ending: count(signal) - before }));
       process.exit(0);`;
     const run = await runNode({ source }, { env: scenario.env });
     expect({ stdout: run.stdout, stderr: run.stderr }).toEqual({
