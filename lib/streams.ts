@@ -115,7 +115,8 @@ export class ChildStreams {
   setRef(refed: boolean): void {
     this.#refed = refed;
     for (const stream of this.stdio) {
-      if (stream === null) continue;
+      // A destroyed one would wait for a 'connect' that never comes.
+      if (stream === null || stream.destroyed) continue;
       if (refed) (stream as Socket).ref();
       else (stream as Socket).unref();
     }

@@ -74,6 +74,12 @@ export function boolean(name: string, value: unknown, fallback: boolean): boolea
   return value;
 }
 
+/** undefined, or an instance of `type`. */
+export function instance<T>(name: string, value: unknown, type: abstract new (...args: never[]) => T): T | undefined {
+  if (value === undefined || value instanceof type) return value;
+  throw invalidType(name, `an instance of ${type.name}`, value);
+}
+
 export function record(name: string, value: unknown): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalidType(name, 'of type object', value);
