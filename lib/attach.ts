@@ -1,5 +1,6 @@
+import { type AdoptMessage, channels, Trace } from './diagnostics.js';
 import { binding, dropTicket, engine, systemError } from './native.js';
-import { planTeardown } from './options.js';
+import { planTeardown, type TeardownPlan } from './options.js';
 import { refusePgid } from './posix.js';
 import { openHandleTicket, ProcessGroup } from './process-group.js';
 import { pinName } from './spawn.js';
@@ -19,6 +20,14 @@ export async function attach(pgid: number, options: TeardownOptions = {}): Promi
   refusePgid(pgid);
   record('options', options);
   const teardown = planTeardown(options);
+  if (!channels.adopt.hasSubscribers) return adopt(pgid, teardown);
+  const trace = new Trace<AdoptMessage>(channels.adopt, { pgid });
+  const group = trace.run(() => adopt(pgid, teardown));
+  trace.succeed(group);
+  return group;
+}
+
+function adopt(pgid: number, teardown: TeardownPlan): ProcessGroup {
   const native = engine();
   let group: ProcessGroup | undefined;
   const ticket = openHandleTicket((type, row) => {

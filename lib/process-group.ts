@@ -1,7 +1,8 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
+import { channels, type TeardownMessage, Trace } from './diagnostics.js';
 import { ProcessGroupError } from './errors.js';
-import { dropTicket, engine, errorName, hold, letGo, openTicket, Row, type RowView } from './native.js';
-import { causeNumber, readExit, readReport, TARGETS } from './report.js';
+import { dropTicket, engine, hold, letGo, openTicket, Row, type RowView } from './native.js';
+import { causeNumber, readCause, readExit, readReport, readTarget, signalRefused, warnOfSurvivors } from './report.js';
 import { signalName, signalNumber } from './signals.js';
 import { StateNotices } from './state-notices.js';
 import type { ChildStreams } from './streams.js';
@@ -67,6 +68,7 @@ export class ProcessGroup<
   #state: GroupState = 'running';
   #report: TeardownReport | undefined;
   #notices = new StateNotices();
+  #trace: Trace<TeardownMessage> | undefined;
   #watchingStops = false;
   #listWaiters: ((members: Member[]) => void)[] = [];
   #resolveExited!: (result: ExitResult) => void;
@@ -115,19 +117,12 @@ export class ProcessGroup<
    */
   signal(name: NodeJS.Signals): SignalTarget {
     const number = signalNumber(name);
-    if (this.#report?.empty) return 'gone';
-    const answer = engine().signal(this.#id, number);
-    const err = answer % 1000;
-    if (err !== 0) {
-      const code = errorName(-err);
-      throw new ProcessGroupError(`cannot send ${name} to process group ${this.pgid}: ${code}`, {
-        code,
-        errno: -err,
-        syscall: 'kill',
-        stage: 'signal',
-      });
-    }
-    return TARGETS[Math.trunc(answer / 1000)] as SignalTarget;
+    const answer = this.#report?.empty ? 0 : engine().signal(this.#id, number);
+    const target = readTarget(answer);
+    const error = target === null ? signalRefused(name, this.pgid, answer % 1000) : null;
+    if (channels.signal.hasSubscribers) channels.signal.publish({ group: this, signal: name, target, error });
+    if (target === null) throw error;
+    return target;
   }
 
   /** Enters the teardown ladder, once; every caller gets the same report. Resolves also where survivors remain. */
@@ -147,9 +142,17 @@ export class ProcessGroup<
 
   #teardown(cause: TeardownCause, kill: boolean): Promise<TeardownReport> {
     if (this.#report !== undefined) return this.gone;
-    engine().begin(this.#id, causeNumber(cause), kill);
+    this.#traceTeardown(cause, () => engine().begin(this.#id, causeNumber(cause), kill));
     hold();
     return this.gone.finally(letGo);
+  }
+
+  #traceTeardown(cause: TeardownCause | null, begin: () => void): void {
+    if (this.#trace === undefined && channels.teardown.hasSubscribers) {
+      // Kept before its start is told: a subscriber may call stop().
+      this.#trace = new Trace(channels.teardown, { group: this, cause });
+      this.#trace.run(begin);
+    } else begin();
   }
 
   /** The live members, by a census of /proc; zombies are left out. Empty once the group is gone. */
@@ -220,12 +223,7 @@ export class ProcessGroup<
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#released) return;
     const report = await this.#teardown('dispose', false);
-    if (report.empty) return;
-    const who = report.survivors.map(({ pid, comm, state }) => `${pid} (${comm}, ${state})`).join(', ');
-    process.emitWarning(`process group ${this.pgid} was not emptied: ${who || 'its members cannot be seen'}`, {
-      type: 'ProcessGroupWarning',
-      code: 'PROCGROUP_SURVIVORS',
-    });
+    if (!report.empty) warnOfSurvivors(this.pgid, report);
   }
 
   /** @internal attach(): the leader ended before we came; nobody can say how. */
@@ -242,13 +240,17 @@ export class ProcessGroup<
   /** @internal One row of the engine's news. */
   receive(type: Row, row: RowView): void {
     switch (type) {
-      case Row.Exit:
+      case Row.Exit: {
         if (this.#state === 'running' || this.#state === 'stopped') this.#change('leader-exited');
-        this.#resolveExited(readExit(row));
+        const exit = readExit(row);
+        this.#resolveExited(exit);
         this.#streams?.leaderExited();
+        if (channels.exit.hasSubscribers) channels.exit.publish({ group: this, exit });
         break;
+      }
       case Row.Draining:
         this.#change('draining');
+        this.#traceTeardown(readCause(row.at(2)), () => {}); // begun by the engine: timeout, lease, guardian
         break;
       case Row.Gone: {
         const report = readReport(row, this.mechanism.containment);
@@ -260,6 +262,7 @@ export class ProcessGroup<
         this.#change(report.empty ? 'empty' : 'survivors');
         this.#resolveGone(report);
         this.#letGo();
+        this.#trace?.succeed(report);
         break;
       }
       case Row.Members: {
