@@ -1,8 +1,9 @@
 import { type AdoptMessage, channels, Trace } from './diagnostics.js';
+import { openHandleTicket } from './handle-ticket.js';
 import { binding, dropTicket, engine, systemError } from './native.js';
 import { planTeardown, type TeardownPlan } from './options.js';
 import { refusePgid } from './posix.js';
-import { openHandleTicket, ProcessGroup } from './process-group.js';
+import { ProcessGroup } from './process-group.js';
 import { pinName } from './spawn.js';
 import type { TeardownOptions } from './types.js';
 import { integer, record } from './validate.js';

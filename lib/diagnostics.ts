@@ -62,7 +62,8 @@ export interface AdoptMessage {
 
 /** `procgroup:lease`: what became of one beat of a lease, or of the lease itself. Published by procgroup/supervise. */
 export interface LeaseMessage {
-  readonly group: ProcessGroup;
+  /** What the lease is about; null where it is between two starts. */
+  readonly group: ProcessGroup | null;
   /**
    * 'renewed': a good beat. 'missed': a bad one, forgiven. 'lost': the lease was taken away, and the teardown begins. 'failed':
    * one miss more than is forgiven, and the teardown begins. 'expired': the native deadline passed first.
@@ -78,7 +79,9 @@ export interface LeaseMessage {
 
 /** A channel of node:diagnostics_channel whose messages have a type. */
 export interface EventChannel<M> extends Omit<Channel<unknown, M>, 'publish' | 'subscribe' | 'unsubscribe'> {
+  /** Calls every subscriber, in this turn. */
   publish(message: M): void;
+  /** Subscribers are called in the order in which they came. */
   subscribe(onMessage: (message: M, name: string | symbol) => void): void;
   /** False where `onMessage` was not subscribed. */
   unsubscribe(onMessage: (message: M, name: string | symbol) => void): boolean;
@@ -86,7 +89,10 @@ export interface EventChannel<M> extends Omit<Channel<unknown, M>, 'publish' | '
 
 /** A TracingChannel of node:diagnostics_channel whose messages have a type. Any of its five events may be listened to alone. */
 export interface OperationChannel<M extends object>
-  extends Pick<TracingChannel<unknown, M>, 'start' | 'end' | 'asyncStart' | 'asyncEnd' | 'error' | 'hasSubscribers'> {
+  extends Pick<TracingChannel<unknown, M>, 'start' | 'end' | 'asyncStart' | 'asyncEnd' | 'error'> {
+  /** Whether anybody listens to any of the five. */
+  readonly hasSubscribers: boolean;
+  /** Listens to the events that are given. */
   subscribe(subscribers: OperationSubscribers<M>): void;
   /** Takes the same functions. False where one of them was not subscribed. */
   unsubscribe(subscribers: OperationSubscribers<M>): boolean;

@@ -12,7 +12,7 @@ export {
   type SpawnMessage,
   type TeardownMessage,
 } from './diagnostics.js';
-export { AbortError, ProcessGroupError, SpawnError } from './errors.js';
+export { AbortError, type ErrorFields, ProcessGroupError, SpawnError } from './errors.js';
 export { output } from './output.js';
 export { ProcessGroup } from './process-group.js';
 export { spawn } from './spawn.js';

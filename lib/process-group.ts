@@ -1,7 +1,8 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { channels, type TeardownMessage, Trace } from './diagnostics.js';
 import { ProcessGroupError } from './errors.js';
-import { dropTicket, engine, hold, letGo, openTicket, Row, type RowView } from './native.js';
+import type { Placement } from './handle-ticket.js';
+import { dropTicket, engine, hold, letGo, Row, type RowView } from './native.js';
 import { causeNumber, readCause, readExit, readReport, readTarget, signalRefused, warnOfSurvivors } from './report.js';
 import { signalName, signalNumber } from './signals.js';
 import { StateNotices } from './state-notices.js';
@@ -18,19 +19,6 @@ import type {
   TeardownReport,
 } from './types.js';
 import { invalidType } from './validate.js';
-
-/** What spawn() and attach() hand to a new handle. */
-export interface Placement {
-  id: number;
-  pid: number;
-  pgid: number;
-  sid: number;
-  mechanism: Mechanism;
-  streams: ChildStreams | null;
-  /** False where a parent-death signal is armed that only the process itself could disarm. */
-  releasable: boolean;
-  attached: boolean;
-}
 
 /**
  * A process group that this process started, or attached to. `exited`, `closed` and `gone` only ever resolve, and replay
@@ -96,12 +84,15 @@ export class ProcessGroup<
     hold();
   }
 
+  /** Its input, or null where that is no pipe. It swallows EPIPE. */
   get stdin(): In {
     return (this.stdio[0] ?? null) as In;
   }
+  /** Its output, or null where that is no pipe. Read and dropped from the leader's end on where nobody reads it. */
   get stdout(): Out {
     return (this.stdio[1] ?? null) as Out;
   }
+  /** As stdout. */
   get stderr(): Err {
     return (this.stdio[2] ?? null) as Err;
   }
@@ -184,6 +175,7 @@ export class ProcessGroup<
     this.unref();
   }
 
+  /** The event loop goes on while this group lives, as it does until unref(). */
   ref(): this {
     if (!this.#holding && this.#report === undefined) {
       this.#holding = true;
@@ -285,14 +277,4 @@ export class ProcessGroup<
         break;
     }
   }
-}
-
-/** @internal A ticket for a handle that may be made later: rows before that are not expected and are dropped. */
-export function openHandleTicket(first: (type: Row, row: RowView, ticket: number) => ProcessGroup | undefined): number {
-  let handle: ProcessGroup | undefined;
-  const ticket = openTicket((type, row) => {
-    if (handle !== undefined) handle.receive(type, row);
-    else handle = first(type, row, ticket);
-  });
-  return ticket;
 }
