@@ -1,7 +1,9 @@
+import { type AdoptMessage, channels, Trace } from './diagnostics.js';
+import { openHandleTicket } from './handle-ticket.js';
 import { binding, dropTicket, engine, systemError } from './native.js';
-import { planTeardown } from './options.js';
+import { planTeardown, type TeardownPlan } from './options.js';
 import { refusePgid } from './posix.js';
-import { openHandleTicket, ProcessGroup } from './process-group.js';
+import { ProcessGroup } from './process-group.js';
 import { pinName } from './spawn.js';
 import type { TeardownOptions } from './types.js';
 import { integer, record } from './validate.js';
@@ -19,6 +21,14 @@ export async function attach(pgid: number, options: TeardownOptions = {}): Promi
   refusePgid(pgid);
   record('options', options);
   const teardown = planTeardown(options);
+  if (!channels.adopt.hasSubscribers) return adopt(pgid, teardown);
+  const trace = new Trace<AdoptMessage>(channels.adopt, { pgid });
+  const group = trace.run(() => adopt(pgid, teardown));
+  trace.succeed(group);
+  return group;
+}
+
+function adopt(pgid: number, teardown: TeardownPlan): ProcessGroup {
   const native = engine();
   let group: ProcessGroup | undefined;
   const ticket = openHandleTicket((type, row) => {

@@ -32,6 +32,7 @@ export class SpawnError extends ProcessGroupError {
   }
 }
 
+/** What a ProcessGroupError is made of. */
 export interface ErrorFields {
   code: string;
   errno?: number;

@@ -1,5 +1,18 @@
 export { attach } from './attach.js';
-export { AbortError, ProcessGroupError, SpawnError } from './errors.js';
+export {
+  type AdoptMessage,
+  type Channels,
+  channels,
+  type EventChannel,
+  type ExitMessage,
+  type LeaseMessage,
+  type OperationChannel,
+  type OperationSubscribers,
+  type SignalMessage,
+  type SpawnMessage,
+  type TeardownMessage,
+} from './diagnostics.js';
+export { AbortError, type ErrorFields, ProcessGroupError, SpawnError } from './errors.js';
 export { output } from './output.js';
 export { ProcessGroup } from './process-group.js';
 export { spawn } from './spawn.js';

@@ -118,6 +118,7 @@ export class Pidfd implements Disposable {
     settle(error);
   }
 
+  /** Closes the descriptor, once. Whoever waits on it is rejected with EBADF. */
   close(): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;
@@ -130,6 +131,7 @@ export class Pidfd implements Disposable {
     binding().closeFd(fd);
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

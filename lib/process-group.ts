@@ -1,7 +1,9 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
+import { channels, type TeardownMessage, Trace } from './diagnostics.js';
 import { ProcessGroupError } from './errors.js';
-import { dropTicket, engine, errorName, hold, letGo, openTicket, Row, type RowView } from './native.js';
-import { causeNumber, readExit, readReport, TARGETS } from './report.js';
+import type { Placement } from './handle-ticket.js';
+import { dropTicket, engine, hold, letGo, Row, type RowView } from './native.js';
+import { causeNumber, readCause, readExit, readReport, readTarget, signalRefused, warnOfSurvivors } from './report.js';
 import { signalName, signalNumber } from './signals.js';
 import { StateNotices } from './state-notices.js';
 import type { ChildStreams } from './streams.js';
@@ -17,19 +19,6 @@ import type {
   TeardownReport,
 } from './types.js';
 import { invalidType } from './validate.js';
-
-/** What spawn() and attach() hand to a new handle. */
-export interface Placement {
-  id: number;
-  pid: number;
-  pgid: number;
-  sid: number;
-  mechanism: Mechanism;
-  streams: ChildStreams | null;
-  /** False where a parent-death signal is armed that only the process itself could disarm. */
-  releasable: boolean;
-  attached: boolean;
-}
 
 /**
  * A process group that this process started, or attached to. `exited`, `closed` and `gone` only ever resolve, and replay
@@ -67,6 +56,7 @@ export class ProcessGroup<
   #state: GroupState = 'running';
   #report: TeardownReport | undefined;
   #notices = new StateNotices();
+  #trace: Trace<TeardownMessage> | undefined;
   #watchingStops = false;
   #listWaiters: ((members: Member[]) => void)[] = [];
   #resolveExited!: (result: ExitResult) => void;
@@ -94,12 +84,15 @@ export class ProcessGroup<
     hold();
   }
 
+  /** Its input, or null where that is no pipe. It swallows EPIPE. */
   get stdin(): In {
     return (this.stdio[0] ?? null) as In;
   }
+  /** Its output, or null where that is no pipe. Read and dropped from the leader's end on where nobody reads it. */
   get stdout(): Out {
     return (this.stdio[1] ?? null) as Out;
   }
+  /** As stdout. */
   get stderr(): Err {
     return (this.stdio[2] ?? null) as Err;
   }
@@ -115,19 +108,12 @@ export class ProcessGroup<
    */
   signal(name: NodeJS.Signals): SignalTarget {
     const number = signalNumber(name);
-    if (this.#report?.empty) return 'gone';
-    const answer = engine().signal(this.#id, number);
-    const err = answer % 1000;
-    if (err !== 0) {
-      const code = errorName(-err);
-      throw new ProcessGroupError(`cannot send ${name} to process group ${this.pgid}: ${code}`, {
-        code,
-        errno: -err,
-        syscall: 'kill',
-        stage: 'signal',
-      });
-    }
-    return TARGETS[Math.trunc(answer / 1000)] as SignalTarget;
+    const answer = this.#report?.empty ? 0 : engine().signal(this.#id, number);
+    const target = readTarget(answer);
+    const error = target === null ? signalRefused(name, this.pgid, answer % 1000) : null;
+    if (channels.signal.hasSubscribers) channels.signal.publish({ group: this, signal: name, target, error });
+    if (target === null) throw error;
+    return target;
   }
 
   /** Enters the teardown ladder, once; every caller gets the same report. Resolves also where survivors remain. */
@@ -147,9 +133,17 @@ export class ProcessGroup<
 
   #teardown(cause: TeardownCause, kill: boolean): Promise<TeardownReport> {
     if (this.#report !== undefined) return this.gone;
-    engine().begin(this.#id, causeNumber(cause), kill);
+    this.#traceTeardown(cause, () => engine().begin(this.#id, causeNumber(cause), kill));
     hold();
     return this.gone.finally(letGo);
+  }
+
+  #traceTeardown(cause: TeardownCause | null, begin: () => void): void {
+    if (this.#trace === undefined && channels.teardown.hasSubscribers) {
+      // Kept before its start is told: a subscriber may call stop().
+      this.#trace = new Trace(channels.teardown, { group: this, cause });
+      this.#trace.run(begin);
+    } else begin();
   }
 
   /** The live members, by a census of /proc; zombies are left out. Empty once the group is gone. */
@@ -181,6 +175,7 @@ export class ProcessGroup<
     this.unref();
   }
 
+  /** The event loop goes on while this group lives, as it does until unref(). */
   ref(): this {
     if (!this.#holding && this.#report === undefined) {
       this.#holding = true;
@@ -220,12 +215,7 @@ export class ProcessGroup<
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#released) return;
     const report = await this.#teardown('dispose', false);
-    if (report.empty) return;
-    const who = report.survivors.map(({ pid, comm, state }) => `${pid} (${comm}, ${state})`).join(', ');
-    process.emitWarning(`process group ${this.pgid} was not emptied: ${who || 'its members cannot be seen'}`, {
-      type: 'ProcessGroupWarning',
-      code: 'PROCGROUP_SURVIVORS',
-    });
+    if (!report.empty) warnOfSurvivors(this.pgid, report);
   }
 
   /** @internal attach(): the leader ended before we came; nobody can say how. */
@@ -242,13 +232,17 @@ export class ProcessGroup<
   /** @internal One row of the engine's news. */
   receive(type: Row, row: RowView): void {
     switch (type) {
-      case Row.Exit:
+      case Row.Exit: {
         if (this.#state === 'running' || this.#state === 'stopped') this.#change('leader-exited');
-        this.#resolveExited(readExit(row));
+        const exit = readExit(row);
+        this.#resolveExited(exit);
         this.#streams?.leaderExited();
+        if (channels.exit.hasSubscribers) channels.exit.publish({ group: this, exit });
         break;
+      }
       case Row.Draining:
         this.#change('draining');
+        this.#traceTeardown(readCause(row.at(2)), () => {}); // begun by the engine: timeout, lease, guardian
         break;
       case Row.Gone: {
         const report = readReport(row, this.mechanism.containment);
@@ -260,6 +254,7 @@ export class ProcessGroup<
         this.#change(report.empty ? 'empty' : 'survivors');
         this.#resolveGone(report);
         this.#letGo();
+        this.#trace?.succeed(report);
         break;
       }
       case Row.Members: {
@@ -282,14 +277,4 @@ export class ProcessGroup<
         break;
     }
   }
-}
-
-/** @internal A ticket for a handle that may be made later: rows before that are not expected and are dropped. */
-export function openHandleTicket(first: (type: Row, row: RowView, ticket: number) => ProcessGroup | undefined): number {
-  let handle: ProcessGroup | undefined;
-  const ticket = openTicket((type, row) => {
-    if (handle !== undefined) handle.receive(type, row);
-    else handle = first(type, row, ticket);
-  });
-  return ticket;
 }

@@ -1,20 +1,13 @@
+import { ProcessGroupError } from './errors.js';
 import { errorName, type RowView } from './native.js';
 import { signalName } from './signals.js';
-import type { Containment, ExitResult, ResourceUsage, TeardownCause, TeardownReport } from './types.js';
+import type { Containment, ExitResult, ResourceUsage, SignalTarget, TeardownCause, TeardownReport } from './types.js';
 
 /** Cause, Evidence, ExitStatusKind and Target of native/core, in their order. */
-export const CAUSES = [
-  'stop',
-  'abort',
-  'timeout',
-  'dispose',
-  'exit',
-  'lease',
-  'guardian',
-] as const satisfies TeardownCause[];
+const CAUSES = ['stop', 'abort', 'timeout', 'dispose', 'exit', 'lease', 'guardian'] as const satisfies TeardownCause[];
 const EVIDENCE = ['esrch', 'census', 'leader', 'unverified', 'echild'] as const;
 const STATUS = ['exact', 'unknown', 'held-by-tracer'] as const;
-export const TARGETS = ['gone', 'group', 'leader', 'members', 'killer'] as const;
+const TARGETS = ['gone', 'group', 'leader', 'members', 'killer'] as const;
 const NOTES = [
   'leader-signalled-alone',
   'numeric-pids',
@@ -27,6 +20,28 @@ const NOTES = [
 ] as const;
 
 export const causeNumber = (cause: TeardownCause): number => CAUSES.indexOf(cause) + 1;
+export const readCause = (cause: number): TeardownCause | null => CAUSES[cause - 1] ?? null;
+
+/** Who got a signal, from the engine's answer: the target's number times 1,000, plus the errno; null where it failed. */
+export function readTarget(answer: number): SignalTarget | null {
+  return answer % 1000 === 0 ? (TARGETS[Math.trunc(answer / 1000)] as SignalTarget) : null;
+}
+
+/** What signal() throws where nobody could be signalled. */
+export function signalRefused(name: string, pgid: number, err: number): ProcessGroupError {
+  const code = errorName(-err);
+  const fields = { code, errno: -err, syscall: 'kill', stage: 'signal' };
+  return new ProcessGroupError(`cannot send ${name} to process group ${pgid}: ${code}`, fields);
+}
+
+/** For those who cannot be given a report: a dispose, which must not reject. */
+export function warnOfSurvivors(pgid: number, report: TeardownReport): void {
+  const who = report.survivors.map(({ pid, comm, state }) => `${pid} (${comm}, ${state})`).join(', ');
+  process.emitWarning(`process group ${pgid} was not emptied: ${who || 'its members cannot be seen'}`, {
+    type: 'ProcessGroupWarning',
+    code: 'PROCGROUP_SURVIVORS',
+  });
+}
 
 export function readExit(row: RowView): ExitResult {
   const status = STATUS[row.at(5)] ?? 'unknown';
@@ -62,7 +77,7 @@ export function readReport(row: RowView, covers: Containment): TeardownReport {
   const notes: string[] = NOTES.filter((_, bit) => row.at(5) & (1 << bit));
   const report: TeardownReport = {
     empty: row.at(2) !== 0,
-    cause: CAUSES[row.at(3) - 1] ?? null,
+    cause: readCause(row.at(3)),
     evidence: EVIDENCE[row.at(4)] ?? 'unverified',
     covers,
     survivors: [],

@@ -1,8 +1,10 @@
 import { access, constants } from 'node:fs/promises';
+import { channels, type SpawnMessage, Trace } from './diagnostics.js';
 import { AbortError, type ProcessGroupError, SpawnError } from './errors.js';
+import { openHandleTicket } from './handle-ticket.js';
 import { dropTicket, engine, errorName, hold, letGo, Row, type RowView, stageName } from './native.js';
 import { planSpawn, type SpawnPlan } from './options.js';
-import { openHandleTicket, ProcessGroup } from './process-group.js';
+import { ProcessGroup } from './process-group.js';
 import { signalName } from './signals.js';
 import { ChildStreams, prepareStreams } from './streams.js';
 import type { DefaultStdio, Mechanism, Spawned, SpawnOptions, StdioOption } from './types.js';
@@ -38,9 +40,14 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
   if (plan.signal?.aborted) throw new AbortError(plan.signal.reason);
   const native = engine();
   if (plan.stdio.piped) prepareStreams();
+  const trace = traceOf(plan);
 
   return new Promise((resolve, reject) => {
     const abort = () => native.cancel(ticket);
+    const fail = (error: Error) => {
+      trace?.fail(error);
+      reject(error);
+    };
     const settled = () => {
       plan.signal?.removeEventListener('abort', abort);
       letGo();
@@ -50,9 +57,10 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
         const group = makeHandle(plan, row, ticket);
         if (plan.signal?.aborted) {
           // It fired while this news was on its way: spawn has not settled yet, so nothing may be left of it.
-          void group.kill().then(() => reject(new AbortError(plan.signal?.reason)));
+          void group.kill().then(() => fail(new AbortError(plan.signal?.reason)));
         } else {
           followSignal(group, plan.signal);
+          trace?.succeed(group);
           resolve(group);
         }
         settled();
@@ -61,23 +69,22 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
       dropTicket(ticket);
       settled();
       const failure = readFailure(plan, row);
-      void failure.then(reject);
+      void failure.then(fail);
       return undefined;
     });
     plan.signal?.addEventListener('abort', abort, { once: true });
     hold();
-    native.spawn(
-      ticket,
-      plan.file,
-      plan.argv,
-      plan.env,
-      plan.cwd,
-      plan.stdio.paths,
-      plan.killer,
-      plan.numbers,
-      plan.guardian,
-    );
+    const { file, argv, env, cwd, stdio, killer, numbers, guardian } = plan;
+    const begin = () => native.spawn(ticket, file, argv, env, cwd, stdio.paths, killer, numbers, guardian);
+    if (trace === undefined) begin();
+    else trace.run(begin);
   });
+}
+
+function traceOf(plan: SpawnPlan): Trace<SpawnMessage> | undefined {
+  if (!channels.spawn.hasSubscribers) return undefined;
+  const { file, cwd, isolation, containment } = plan;
+  return new Trace(channels.spawn, { file, argv: plan.argv.split('\0'), cwd, isolation, containment });
 }
 
 function makeHandle(plan: SpawnPlan, row: RowView, ticket: number): ProcessGroup {

@@ -1,5 +1,6 @@
-import type { Readable, Stream, Writable } from 'node:stream';
-import type { ProcessGroup } from './process-group.js';
+import type { StdioOption } from './stdio-types.js';
+
+export type * from './stdio-types.js';
 
 /** How the leader is placed before exec: in our own process group, in a new one, or in a new session. setpgid(2), setsid(2). */
 export type Isolation = 'inherit' | 'group' | 'session';
@@ -14,19 +15,9 @@ export interface TeardownStep {
   graceMs: number;
 }
 
-export interface FileStdio {
-  file: string | URL;
-  /** As in fs.open: 'r', 'r+', 'w', 'wx', 'w+', 'a', 'ax', 'a+' ... (default: 'r' for fd 0, 'w' otherwise). */
-  flags?: string;
-  /** Mode of a file that is created (default 0o666, subject to the umask). */
-  mode?: number;
-}
-
-export type StdioEntry = 'pipe' | 'ignore' | 'inherit' | number | Stream | FileStdio | null | undefined;
-export type StdioOption = 'pipe' | 'ignore' | 'inherit' | readonly StdioEntry[];
-
 /** A number sets the soft and the hard limit; 'unlimited' is RLIM_INFINITY. setrlimit(2). */
 export type RlimitValue = number | 'unlimited';
+/** A resource of setrlimit(2), without RLIMIT_. */
 export type RlimitName =
   | 'as'
   | 'core'
@@ -44,8 +35,10 @@ export type RlimitName =
   | 'rttime'
   | 'sigpending'
   | 'stack';
+/** Limits by resource. What is left out is inherited. */
 export type Rlimits = { [K in RlimitName]?: RlimitValue | { soft: RlimitValue; hard: RlimitValue } };
 
+/** A command that may signal what we may not. */
 export interface PrivilegedKiller {
   /**
    * Program and first arguments, for instance ['sudo', '-n', 'kill']. It is run as
@@ -56,6 +49,7 @@ export interface PrivilegedKiller {
   timeoutMs?: number;
 }
 
+/** How a group is torn down. */
 export interface TeardownOptions {
   /** The ladder (default [{ signal: 'SIGTERM', graceMs: 5000 }]). [] goes straight to SIGKILL. */
   teardown?: readonly TeardownStep[];
@@ -67,6 +61,7 @@ export interface TeardownOptions {
   privilegedKiller?: PrivilegedKiller;
 }
 
+/** What spawn() takes. Every option is validated before anything is opened or started. */
 export interface SpawnOptions<S extends StdioOption = StdioOption> extends TeardownOptions {
   cwd?: string | URL;
   /** Replaces the environment, as in Node (default process.env). PATH look-up uses this env. */
@@ -121,6 +116,7 @@ export interface ResourceUsage {
   involuntaryContextSwitches: number;
 }
 
+/** How the leader ended. wait(2). */
 export interface ExitResult {
   /** Exit code, or null where a signal ended it or the status is unknown. */
   code: number | null;
@@ -136,6 +132,7 @@ export interface ExitResult {
   status: 'exact' | 'unknown' | 'held-by-tracer';
 }
 
+/** A live process of the group, as a census of /proc saw it. proc(5). */
 export interface Member {
   pid: number;
   ppid: number;
@@ -156,14 +153,17 @@ export interface Holder {
   comm: string;
 }
 
+/** How the leader's output ended. */
 export interface ClosedResult {
   /** True where a pipe was cut at drainMs while somebody still held it. */
   truncated: boolean;
   heldBy: Holder[];
 }
 
+/** What entered a teardown. 'exit': the Node process ended. 'lease': its deadline passed. 'guardian': the guardian was lost. */
 export type TeardownCause = 'stop' | 'abort' | 'timeout' | 'dispose' | 'exit' | 'lease' | 'guardian';
 
+/** A process that outlived the teardown, and what is known of the reason. proc(5). */
 export interface Survivor {
   pid: number;
   ppid: number;
@@ -179,6 +179,7 @@ export interface Survivor {
   heldByTracer: boolean;
 }
 
+/** One signal of a teardown. */
 export interface StepRecord {
   signal: NodeJS.Signals;
   /** Milliseconds from the start of the teardown. */
@@ -189,6 +190,7 @@ export interface StepRecord {
   error: string | null;
 }
 
+/** What a teardown did, and on what its claim of emptiness rests. */
 export interface TeardownReport {
   /** True where the group was seen empty (zombies do not count). */
   empty: boolean;
@@ -224,6 +226,7 @@ export interface Mechanism {
 /** Running: the leader lives. LeaderExited: it ended, members live. Draining: teardown runs. Empty: nobody is left. */
 export type GroupState = 'running' | 'stopped' | 'leader-exited' | 'draining' | 'empty' | 'survivors';
 
+/** What a listener of onStateChange() is told. */
 export interface StateChange {
   state: 'running' | 'stopped' | 'continued' | 'leader-exited' | 'draining' | 'empty' | 'survivors';
   /** The stop signal, for 'stopped'. */
@@ -233,27 +236,7 @@ export interface StateChange {
 /** Who received a signal: the whole group, the leader alone, its members one by one, or nobody because it is gone. */
 export type SignalTarget = 'group' | 'leader' | 'members' | 'gone';
 
-type DefaultEntry<N extends number> = N extends 0 ? 'ignore' : N extends 1 ? 'pipe' : 'inherit';
-type OrDefault<E, N extends number> = E extends null | undefined ? DefaultEntry<N> : E;
-type Entry<S extends StdioOption, N extends number> = S extends 'pipe' | 'ignore' | 'inherit'
-  ? S
-  : S extends readonly StdioEntry[]
-    ? number extends S['length']
-      ? StdioEntry
-      : `${N}` extends keyof S
-        ? OrDefault<S[`${N}` & keyof S], N>
-        : DefaultEntry<N>
-    : StdioEntry;
-type Piped<E, T> = [E] extends ['pipe'] ? T : 'pipe' extends E ? T | null : null;
-
-/** Types of the streams that follow from the stdio literal. */
-export type StdinOf<S extends StdioOption> = Piped<Entry<S, 0>, Writable>;
-export type StdoutOf<S extends StdioOption> = Piped<Entry<S, 1>, Readable>;
-export type StderrOf<S extends StdioOption> = Piped<Entry<S, 2>, Readable>;
-/** The handle that spawn() gives for this stdio. */
-export type Spawned<S extends StdioOption> = ProcessGroup<StdinOf<S>, StdoutOf<S>, StderrOf<S>>;
-export type DefaultStdio = readonly ['ignore', 'pipe', 'inherit'];
-
+/** What output() takes. */
 export interface OutputOptions<S extends StdioOption = StdioOption> extends SpawnOptions<S> {
   /** Bytes kept of each of stdout and stderr (default 1 MiB); what comes later is read and dropped. */
   maxBytes?: number;
@@ -263,6 +246,7 @@ export interface OutputOptions<S extends StdioOption = StdioOption> extends Spaw
   input?: string | Uint8Array;
 }
 
+/** What output() gives. */
 export interface OutputResult<T = string> {
   code: number | null;
   signal: NodeJS.Signals | null;

@@ -4,9 +4,11 @@ import { expectTypeOf } from 'vitest';
 import {
   attach,
   type ClosedResult,
+  channels,
   type ExitResult,
   output,
   type ProcessGroup,
+  type ProcessGroupError,
   type StdioOption,
   spawn,
   type TeardownReport,
@@ -89,4 +91,28 @@ export async function mistakes(): Promise<void> {
 export function primitives(): void {
   expectTypeOf(killpg).parameter(0).toEqualTypeOf<number>();
   expectTypeOf(pidfdOpen(1).wait()).toEqualTypeOf<Promise<void>>();
+}
+
+export function diagnostics(group: ProcessGroup): void {
+  channels.exit.subscribe((message) => {
+    expectTypeOf(message.exit).toEqualTypeOf<ExitResult>();
+    expectTypeOf(message.group).toEqualTypeOf<ProcessGroup>();
+  });
+  channels.signal.subscribe(({ target, error }) => {
+    expectTypeOf(target).toEqualTypeOf<'group' | 'leader' | 'members' | 'gone' | null>();
+    expectTypeOf(error).toEqualTypeOf<ProcessGroupError | null>();
+  });
+  channels.teardown.subscribe({
+    asyncEnd: ({ result }) => expectTypeOf(result).toEqualTypeOf<TeardownReport | undefined>(),
+  });
+  channels.spawn.subscribe({
+    start: ({ file, argv }) => expectTypeOf([file, ...argv]).toEqualTypeOf<string[]>(),
+    error: ({ error }) => expectTypeOf(error).toEqualTypeOf<Error | undefined>(),
+  });
+  channels.adopt.subscribe({ asyncEnd: ({ pgid }) => expectTypeOf(pgid).toEqualTypeOf<number>() });
+  channels.lease.publish({ group, event: 'renewed', misses: 0, beatMs: 12, error: null });
+  // @ts-expect-error an unknown event
+  channels.lease.publish({ group, event: 'beat', misses: 0, beatMs: 12, error: null });
+  // @ts-expect-error a message without its group
+  channels.exit.publish({ exit: {} as ExitResult });
 }
