@@ -1,7 +1,8 @@
+import { openHandleTicket } from './handle-ticket.js';
 import { binding, dropTicket, engine, systemError } from './native.js';
 import { planTeardown } from './options.js';
 import { refusePgid } from './posix.js';
-import { openHandleTicket, ProcessGroup } from './process-group.js';
+import { ProcessGroup } from './process-group.js';
 import { pinName } from './spawn.js';
 import type { TeardownOptions } from './types.js';
 import { integer, record } from './validate.js';

@@ -1,6 +1,7 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { ProcessGroupError } from './errors.js';
-import { dropTicket, engine, errorName, hold, letGo, openTicket, Row, type RowView } from './native.js';
+import type { Placement } from './handle-ticket.js';
+import { dropTicket, engine, errorName, hold, letGo, Row, type RowView } from './native.js';
 import { causeNumber, readExit, readReport, TARGETS } from './report.js';
 import { signalName, signalNumber } from './signals.js';
 import { StateNotices } from './state-notices.js';
@@ -16,20 +17,7 @@ import type {
   TeardownCause,
   TeardownReport,
 } from './types.js';
-import { invalidType } from './validate.js';
-
-/** What spawn() and attach() hand to a new handle. */
-export interface Placement {
-  id: number;
-  pid: number;
-  pgid: number;
-  sid: number;
-  mechanism: Mechanism;
-  streams: ChildStreams | null;
-  /** False where a parent-death signal is armed that only the process itself could disarm. */
-  releasable: boolean;
-  attached: boolean;
-}
+import { duration, invalidType } from './validate.js';
 
 /**
  * A process group that this process started, or attached to. `exited`, `closed` and `gone` only ever resolve, and replay
@@ -150,6 +138,18 @@ export class ProcessGroup<
     engine().begin(this.#id, causeNumber(cause), kill);
     hold();
     return this.gone.finally(letGo);
+  }
+
+  /**
+   * Moves the end of the group's lease to `leaseMs` from now; 0 ends it now, Infinity takes it away. The deadline is the
+   * engine's: when it passes, the teardown begins (cause 'lease'), also while JavaScript is blocked. Answers false, and
+   * moves nothing, once a teardown has begun, the lease has run out or the group is gone. Throws ERR_INVALID_ARG_TYPE,
+   * ERR_OUT_OF_RANGE.
+   */
+  renewLease(leaseMs: number): boolean {
+    if (leaseMs === undefined) throw invalidType('leaseMs', 'of type number (milliseconds)', leaseMs);
+    duration('leaseMs', leaseMs, 0);
+    return this.#report === undefined && engine().renew(this.#id, leaseMs);
   }
 
   /** The live members, by a census of /proc; zombies are left out. Empty once the group is gone. */
@@ -282,14 +282,4 @@ export class ProcessGroup<
         break;
     }
   }
-}
-
-/** @internal A ticket for a handle that may be made later: rows before that are not expected and are dropped. */
-export function openHandleTicket(first: (type: Row, row: RowView, ticket: number) => ProcessGroup | undefined): number {
-  let handle: ProcessGroup | undefined;
-  const ticket = openTicket((type, row) => {
-    if (handle !== undefined) handle.receive(type, row);
-    else handle = first(type, row, ticket);
-  });
-  return ticket;
 }

@@ -1,8 +1,9 @@
 import { access, constants } from 'node:fs/promises';
 import { AbortError, type ProcessGroupError, SpawnError } from './errors.js';
+import { openHandleTicket } from './handle-ticket.js';
 import { dropTicket, engine, errorName, hold, letGo, Row, type RowView, stageName } from './native.js';
 import { planSpawn, type SpawnPlan } from './options.js';
-import { openHandleTicket, ProcessGroup } from './process-group.js';
+import { ProcessGroup } from './process-group.js';
 import { signalName } from './signals.js';
 import { ChildStreams, prepareStreams } from './streams.js';
 import type { DefaultStdio, Mechanism, Spawned, SpawnOptions, StdioOption } from './types.js';
