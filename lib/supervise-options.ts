@@ -63,7 +63,7 @@ function planReady(value: unknown, output: string): Readiness | null {
   if (host !== undefined && typeof host !== 'string') throw invalidType('options.ready.host', 'of type string', host);
   callback('options.ready.check', check);
   between('options.ready.intervalMs', intervalMs, 100, 1);
-  return value as Readiness;
+  return { ...(value as Readiness) };
 }
 
 function planSignals(value: unknown = {}, isolation: unknown): (readonly [NodeJS.Signals, SignalAction])[] {
@@ -85,7 +85,7 @@ export type SupervisePlan = ReturnType<typeof planSupervision>;
 export function planSupervision(file: string, args: readonly string[], options: SuperviseOptions) {
   const given = record('options', options) as SuperviseOptions;
   const { lease, restart, ready, startTimeoutMs, signals, signalWindowMs, signalRepeat, ...others } = given;
-  const { stdin = 'ignore', output, tailBytes, onLine, onRun, ...spawnOptions } = others;
+  const { stdin = 'ignore', output, tailChars, onLine, onRun, ...spawnOptions } = others;
   for (const name of ['stdio', 'lifetime', 'leaseMs'] as const) {
     const value = (spawnOptions as SpawnOptions)[name];
     if (value !== undefined) throw invalidValue(`options.${name}`, 'is no option of supervise()', value);
@@ -109,7 +109,7 @@ export function planSupervision(file: string, args: readonly string[], options: 
     signalWindowMs: duration('options.signalWindowMs', signalWindowMs, 250),
     signalRepeat: oneOf('options.signalRepeat', signalRepeat, ['ignore', 'kill'] as const, 'ignore'),
     output: kept,
-    tailBytes: integer('options.tailBytes', tailBytes ?? 65_536, 0, 2 ** 30),
+    tailChars: integer('options.tailChars', tailChars ?? 65_536, 0, 2 ** 24),
     onLine,
     onRun: callback('options.onRun', onRun),
   };

@@ -16,8 +16,11 @@ export async function becomesReady(
     const { line: wanted } = ready;
     // search() heeds no lastIndex: a pattern with the flag g would skip lines.
     const holds = (line: string) => (typeof wanted === 'string' ? line.includes(wanted) : line.search(wanted) >= 0);
-    const seen = new Promise<true>((resolve) => output?.listeners.add((line) => holds(line) && resolve(true)));
-    return Promise.race([seen, aborted]);
+    return new Promise((resolve) => {
+      const listener = (line: string) => holds(line) && output?.listeners.delete(listener) && resolve(true);
+      output?.listeners.add(listener);
+      void aborted.then(resolve);
+    });
   }
   while (!signal.aborted) {
     const attempt = async () => ('port' in ready ? accepts(ready.port, ready.host, signal) : ready.check(signal));
@@ -28,10 +31,17 @@ export async function becomesReady(
   return false;
 }
 
+/** Rejects where nobody listens. A socket that is still connecting goes with `signal`. */
 async function accepts(port: number, host = '127.0.0.1', signal: AbortSignal): Promise<boolean> {
   const { connect } = await import('node:net');
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host, signal }, () => resolve(socket.destroy() !== undefined));
-    socket.once('error', reject);
+    const socket = connect({ port, host }, () => {
+      resolve(true);
+      socket.destroy();
+    });
+    const stop = () => socket.destroy();
+    socket.once('error', reject).once('close', () => signal.removeEventListener('abort', stop));
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
   });
 }

@@ -70,10 +70,10 @@ export interface SuperviseOptions extends Omit<SpawnOptions, 'stdio' | 'lifetime
   signalRepeat?: 'ignore' | 'kill';
   /** Default 'ignore'. */
   stdin?: 'ignore' | 'inherit' | number | FileStdio;
-  /** 'tail' (default): the last tailBytes of each stream are kept for the outcome. 'streams': they are onRun's to read. */
+  /** 'tail' (default): the end of each stream is kept for the outcome. 'streams': they are onRun's to read. */
   output?: 'tail' | 'streams' | 'inherit' | 'ignore';
-  /** Default 65,536. */
-  tailBytes?: number;
+  /** Characters kept of each stream (default 65,536). */
+  tailChars?: number;
   /** Under 'tail': each line, without its end. One of more than 65,536 characters comes in pieces. */
   onLine?: (line: string, source: 'stdout' | 'stderr') => void;
   /** Each run that was started: its handle, and its number from 1. */

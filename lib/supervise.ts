@@ -43,7 +43,7 @@ class Supervision implements Supervised {
   /** Whether it began a teardown, or found nothing to tear down: else the report tells what did. */
   #first = false;
   #lastRun = false;
-  /** Ends a spawn that is pending. */
+  /** Ends a spawn that is pending, and the wait for readiness. */
   #cancel = new AbortController();
   /** Ends the pause before a restart. */
   #hurry = new AbortController();
@@ -152,9 +152,10 @@ class Supervision implements Supervised {
       this.#lastRun = true;
       this.#hurry.abort();
     }
+    const kill = again && action !== 'forward' && this.#plan.signalRepeat === 'kill';
+    if (action === 'teardown' || kill) this.#finish({ kind: 'aborted', reason: 'signal' }, null);
+    if (kill) void this.group?.kill();
     if (action === 'forward') this.#forward(name);
-    else if (again && this.#plan.signalRepeat === 'kill') void this.group?.kill();
-    if (action === 'teardown') this.#finish({ kind: 'aborted', reason: 'signal' }, null);
   }
 
   #forward(name: NodeJS.Signals): void {
@@ -167,7 +168,7 @@ class Supervision implements Supervised {
   }
 
   async #run(): Promise<RunEnd> {
-    const { file, args, spawn: options, ready, startTimeoutMs, onLine, onRun, output: way, tailBytes } = this.#plan;
+    const { file, args, spawn: options, ready, startTimeoutMs, onLine, onRun, output: way, tailChars } = this.#plan;
     const run = ++this.#runs;
     const end: RunEnd = {
       verdict: { kind: 'start-failed', reason: 'spawn' },
@@ -178,12 +179,11 @@ class Supervision implements Supervised {
     };
     let failure: Verdict | null = null;
     let isReady = ready === null;
-    const over = new AbortController();
     const cancel = new AbortController();
     this.#cancel = cancel;
     if (this.#verdict !== null) return { ...end, verdict: this.#verdict, error: this.#error };
     const late = () => {
-      if (isReady || this.#verdict !== null || over.signal.aborted) return;
+      if (isReady || this.#verdict !== null || cancel.signal.aborted) return;
       failure = { kind: 'start-failed', reason: 'deadline' };
       if (this.group === null) cancel.abort();
       else void this.group.stop();
@@ -195,7 +195,7 @@ class Supervision implements Supervised {
       const group: ProcessGroup = await spawn(file, args, { ...options, signal: cancel.signal, ...lease });
       this.group = group;
       if (this.#keeper) group.renewLease(this.#keeper.left()); // a beat may have been good meanwhile
-      const output = way === 'tail' ? new RunOutput(group, tailBytes) : null;
+      const output = way === 'tail' ? new RunOutput(group, tailChars) : null;
       if (onLine) output?.listeners.add(onLine);
       for (const name of this.#unsent) this.#forward(name);
       if (onRun) callOut(() => onRun(group, run));
@@ -207,7 +207,7 @@ class Supervision implements Supervised {
         end.error = error;
       };
       if (ready === null) becameReady(true);
-      else void becomesReady(ready, output, over.signal, why).then(becameReady);
+      else void becomesReady(ready, output, cancel.signal, why).then(becameReady);
       const exited = group.exited.then((exit) => {
         end.exit = exit;
       });
@@ -221,7 +221,7 @@ class Supervision implements Supervised {
       end.verdict = this.#verdict ?? failure ?? end.verdict;
     }
     this.group = null;
-    over.abort();
+    cancel.abort();
     clearTimeout(deadline);
     if (end.verdict === this.#verdict) end.error = this.#error;
     else if (end.verdict.kind === 'lease-lost') end.error = this.#keeper?.error;
