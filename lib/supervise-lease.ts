@@ -8,25 +8,37 @@ const LOST = new Set<unknown>([404, 409, 410]);
  * not there, is somebody else's, is gone. Looks at `status`, `statusCode` and `response.status`.
  */
 export function httpLost(answer: unknown): boolean {
-  if (typeof answer !== 'object' || answer === null) return false;
-  const { status, statusCode, response } = answer as Record<string, unknown>;
-  return LOST.has(status) || LOST.has(statusCode) || LOST.has((response as { status?: unknown } | undefined)?.status);
+  const { status, statusCode, response } = fields(answer);
+  return LOST.has(status) || LOST.has(statusCode) || LOST.has(fields(response).status);
 }
 
-/** Whom the keeper tells. After lost() or failed() it is expected to be ended. */
-export interface LeaseWatcher {
-  context(): Omit<BeatContext, 'misses'>;
-  renewed(leaseMs: number): void;
-  lost(reason: 'refused' | 'expired', error: unknown): void;
-  failed(error: unknown): void;
+function fields(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
+
+function failure(code: string, message: string): ProcessGroupError {
+  return new ProcessGroupError(message, { code, stage: 'lease' });
+}
+
+/** Why what a beat fulfilled with is no renewal, or null. */
+function missOf(value: unknown): ProcessGroupError | null {
+  const { ok = value, status = 'false' } = fields(value);
+  return ok === false ? failure('ERR_BEAT_FAILED', `the beat was answered with ${status}`) : null;
+}
+
+/** Of one beat: good, or a miss. Of the lease, whose last word it is: taken away, run out, one miss too many. */
+export type LeaseEvent = 'renewed' | 'missed' | 'refused' | 'expired' | 'failed';
+
+type Context = () => Omit<BeatContext, 'misses'>;
+type Tell = (event: LeaseEvent, error: unknown) => void;
 
 /** One beat after the other, until end(). */
 export class LeaseKeeper {
   /** The last miss since the last good beat, or null. */
   error: unknown = null;
   #options: Required<LeaseOptions>;
-  #watcher: LeaseWatcher;
+  #context: Context;
+  #tell: Tell;
   #expires: number;
   #misses = 0;
   #ended = false;
@@ -34,9 +46,10 @@ export class LeaseKeeper {
   #patience: NodeJS.Timeout | undefined;
   #controller = new AbortController();
 
-  constructor(options: Required<LeaseOptions>, watcher: LeaseWatcher) {
+  constructor(options: Required<LeaseOptions>, context: Context, tell: Tell) {
     this.#options = options;
-    this.#watcher = watcher;
+    this.#context = context;
+    this.#tell = tell;
     this.#expires = performance.now() + options.leaseMs;
   }
 
@@ -54,8 +67,9 @@ export class LeaseKeeper {
 
   beat(): void {
     // One that has run out is not asked for again: somebody else may have it.
-    if (!this.#ended && this.left() === 0) this.#watcher.lost('expired', this.error);
+    if (!this.#ended && this.left() === 0) this.#tell('expired', this.error);
     if (this.#ended) return;
+    const { intervalMs, timeoutMs, leaseMs, forgivenMisses, lost, beat } = this.#options;
     const began = performance.now();
     const controller = new AbortController();
     this.#controller = controller;
@@ -64,21 +78,19 @@ export class LeaseKeeper {
       if (!open || this.#ended) return;
       open = false;
       clearTimeout(this.#patience);
-      if (this.left() === 0) return this.#watcher.lost('expired', miss ?? this.error);
+      if (this.left() === 0) return this.#tell('expired', miss ?? this.error);
       this.error = miss;
       this.#misses = miss === null ? 0 : this.#misses + 1;
-      if (this.#misses > this.#options.forgivenMisses) return this.#watcher.failed(miss);
-      const pause = began + this.#options.intervalMs - performance.now();
-      this.#next = setTimeout(() => this.beat(), Math.max(0, pause));
-      if (miss !== null) return;
-      this.#expires = began + this.#options.leaseMs;
-      this.#watcher.renewed(this.left());
+      if (this.#misses > forgivenMisses) return this.#tell('failed', miss);
+      this.#next = setTimeout(() => this.beat(), Math.max(0, began + intervalMs - performance.now()));
+      if (miss === null) this.#expires = began + leaseMs;
+      this.#tell(miss === null ? 'renewed' : 'missed', miss);
     };
     // A loss counts also where it comes too late for a beat: the lease is gone.
     const answered = (answer: unknown, miss: unknown) => {
       if (this.#ended) return;
       try {
-        if (this.#options.lost(answer)) this.#watcher.lost('refused', miss);
+        if (lost(answer)) this.#tell('refused', miss);
         else judge(miss);
       } catch (error) {
         judge(error ?? failure('ERR_BEAT_FAILED', 'lost() has thrown'));
@@ -86,33 +98,16 @@ export class LeaseKeeper {
     };
     const late = () => {
       if (!open) return;
-      const error = failure('ERR_BEAT_TIMEOUT', `the beat did not settle in ${this.#options.timeoutMs} ms`);
+      const error = failure('ERR_BEAT_TIMEOUT', `the beat did not settle in ${timeoutMs} ms`);
       controller.abort(error);
       judge(error);
     };
     // After a look at what has arrived: where JavaScript was blocked, the answer may be waiting behind this timer.
-    this.#patience = setTimeout(() => setImmediate(late), this.#options.timeoutMs);
-    const context = { ...this.#watcher.context(), misses: this.#misses };
-    new Promise((resolve) => resolve(this.#options.beat(context, controller.signal))).then(
+    this.#patience = setTimeout(() => setImmediate(late), timeoutMs);
+    const context = { ...this.#context(), misses: this.#misses };
+    new Promise((resolve) => resolve(beat(context, controller.signal))).then(
       (value) => answered(value, missOf(value)),
       (error) => answered(error, error ?? failure('ERR_BEAT_FAILED', 'the beat rejected')),
     );
   }
-}
-
-function failure(code: string, message: string): ProcessGroupError {
-  return new ProcessGroupError(message, { code, stage: 'lease' });
-}
-
-/** Why what a beat fulfilled with is no renewal, or null. */
-function missOf(value: unknown): ProcessGroupError | null {
-  const { ok, status } = (typeof value === 'object' && value !== null ? value : { ok: value }) as Record<
-    string,
-    unknown
-  >;
-  if (ok !== false) return null;
-  return failure(
-    'ERR_BEAT_FAILED',
-    `the beat was answered with ${status === undefined ? 'false' : `status ${status}`}`,
-  );
 }

@@ -22,20 +22,22 @@ function callback<F>(name: string, value: F): F {
 
 function planLease(value: unknown): Required<LeaseOptions> | AbortSignal | null {
   if (value === undefined || value instanceof AbortSignal) return value ?? null;
-  const given = record('options.lease', value) as Partial<LeaseOptions>;
-  if (typeof given.beat !== 'function') throw invalidType('options.lease.beat', 'of type function', given.beat);
-  if (given.leaseMs === undefined) throw invalidType('options.lease.leaseMs', 'of type number', given.leaseMs);
-  const leaseMs = between('options.lease.leaseMs', given.leaseMs, 0, 1, Number.POSITIVE_INFINITY);
+  const { beat, leaseMs, lost, ...rest } = record('options.lease', value) as unknown as LeaseOptions;
+  if (typeof beat !== 'function') throw invalidType('options.lease.beat', 'of type function', beat);
+  if (leaseMs === undefined) throw invalidType('options.lease.leaseMs', 'of type number', leaseMs);
+  between('options.lease.leaseMs', leaseMs, 0, 1, Number.POSITIVE_INFINITY);
   // A lease that ends before its second beat cannot be kept.
   const longest = Math.min(leaseMs, LONGEST);
-  const intervalMs = between('options.lease.intervalMs', given.intervalMs, leaseMs / 3, 0.1, longest);
+  const intervalMs = between('options.lease.intervalMs', rest.intervalMs, leaseMs / 3, 0.1, longest);
+  const timeoutMs = between('options.lease.timeoutMs', rest.timeoutMs, intervalMs / 2, 0.01);
+  const forgivenMisses = integer('options.lease.forgivenMisses', rest.forgivenMisses ?? 1, 0, LONGEST);
   return {
-    beat: given.beat,
+    beat,
     leaseMs,
     intervalMs,
-    timeoutMs: between('options.lease.timeoutMs', given.timeoutMs, intervalMs / 2, 0.1),
-    forgivenMisses: integer('options.lease.forgivenMisses', given.forgivenMisses ?? 1, 0, LONGEST),
-    lost: callback('options.lease.lost', given.lost) ?? httpLost,
+    timeoutMs,
+    forgivenMisses,
+    lost: callback('options.lease.lost', lost) ?? httpLost,
   };
 }
 
@@ -53,29 +55,29 @@ function planRestart(value: unknown = {}): Required<RestartOptions> {
 
 function planReady(value: unknown, output: string): Readiness | null {
   if (value === undefined) return null;
-  const { line, port, host, check, intervalMs } = record('options.ready', value);
+  const { line, port, host = '', check, intervalMs } = record('options.ready', value);
   if ([line, port, check].filter((way) => way !== undefined).length !== 1)
     throw invalidValue('options.ready', "must have one of 'line', 'port' and 'check'", value);
   if (line !== undefined && typeof line !== 'string' && !(line instanceof RegExp))
     throw invalidType('options.ready.line', 'a string or a RegExp', line);
   if (line !== undefined && output !== 'tail') throw invalidValue('options.ready.line', "needs output 'tail'", output);
   if (port !== undefined) integer('options.ready.port', port, 1, 65_535);
-  if (host !== undefined && typeof host !== 'string') throw invalidType('options.ready.host', 'of type string', host);
+  if (typeof host !== 'string') throw invalidType('options.ready.host', 'of type string', host);
   callback('options.ready.check', check);
   between('options.ready.intervalMs', intervalMs, 100, 1);
   return { ...(value as Readiness) };
 }
 
-function planSignals(value: unknown = {}, isolation: unknown): (readonly [NodeJS.Signals, SignalAction])[] {
+function planSignals(value: unknown = {}, isolation: unknown): [NodeJS.Signals, SignalAction][] {
   const entries = Object.entries(record('options.signals', value)).filter(([, action]) => action !== undefined);
-  return entries.map(([name, action]) => {
+  return entries.map(([name, given]) => {
     signalNumber(name, 'options.signals');
-    const done = oneOf(`options.signals.${name}`, action, ['forward', 'drain', 'teardown'] as const, 'teardown');
+    const action = oneOf(`options.signals.${name}`, given, ['forward', 'drain', 'teardown'] as const, 'teardown');
     if (name === 'SIGKILL' || name === 'SIGSTOP') throw invalidValue('options.signals', 'cannot be handled', name);
     if (!isMainThread) throw invalidValue('options.signals', 'needs the main thread: workers get no signals', name);
-    if (done === 'forward' && isolation === 'inherit')
-      throw invalidValue(`options.signals.${name}`, 'would signal our own group once more', done);
-    return [name as NodeJS.Signals, done] as const;
+    if (action === 'forward' && isolation === 'inherit')
+      throw invalidValue(`options.signals.${name}`, 'would signal our own group once more', action);
+    return [name as NodeJS.Signals, action];
   });
 }
 
@@ -83,34 +85,31 @@ export type SupervisePlan = ReturnType<typeof planSupervision>;
 
 /** Everything that can be refused is refused here, before there is a process, a timer or a listener. */
 export function planSupervision(file: string, args: readonly string[], options: SuperviseOptions) {
-  const given = record('options', options) as SuperviseOptions;
-  const { lease, restart, ready, startTimeoutMs, signals, signalWindowMs, signalRepeat, ...others } = given;
-  const { stdin = 'ignore', output, tailChars, onLine, onRun, ...spawnOptions } = others;
+  const { lease, restart, ready, startTimeoutMs, signals, signalWindowMs, signalRepeat, ...rest } = record(
+    'options',
+    options,
+  ) as SuperviseOptions;
+  const { stdin = 'ignore', output: given, tailChars, onLine, onRun, ...spawnOptions } = rest;
   for (const name of ['stdio', 'lifetime', 'leaseMs'] as const) {
     const value = (spawnOptions as SpawnOptions)[name];
     if (value !== undefined) throw invalidValue(`options.${name}`, 'is no option of supervise()', value);
   }
   if ((stdin as unknown) === 'pipe') throw invalidValue('options.stdin', 'cannot be a pipe', stdin);
-  const kept = oneOf('options.output', output, ['tail', 'streams', 'inherit', 'ignore'] as const, 'tail');
-  if (callback('options.onLine', onLine) && kept !== 'tail')
-    throw invalidValue('options.onLine', "needs output 'tail'", kept);
-  const end = kept === 'inherit' || kept === 'ignore' ? kept : 'pipe';
+  const output = oneOf('options.output', given, ['tail', 'streams', 'inherit', 'ignore'] as const, 'tail');
+  if (callback('options.onLine', onLine) && output !== 'tail')
+    throw invalidValue('options.onLine', "needs output 'tail'", output);
+  const end = output === 'inherit' || output === 'ignore' ? output : 'pipe';
   const spawn: SpawnOptions = { ...spawnOptions, stdio: [stdin, end, end] };
   planSpawn(file, args, spawn);
   return {
-    file,
-    args,
-    spawn,
+    ...{ file, args, spawn, output, onLine, onRun: callback('options.onRun', onRun) },
     lease: planLease(lease),
     restart: planRestart(restart),
-    ready: planReady(ready, kept),
+    ready: planReady(ready, output),
     startTimeoutMs: between('options.startTimeoutMs', startTimeoutMs, 30_000, 1),
-    signals: planSignals(signals, given.isolation),
+    signals: planSignals(signals, rest.isolation),
     signalWindowMs: duration('options.signalWindowMs', signalWindowMs, 250),
     signalRepeat: oneOf('options.signalRepeat', signalRepeat, ['ignore', 'kill'] as const, 'ignore'),
-    output: kept,
     tailChars: integer('options.tailChars', tailChars ?? 65_536, 0, 2 ** 24),
-    onLine,
-    onRun: callback('options.onRun', onRun),
   };
 }

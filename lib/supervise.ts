@@ -16,6 +16,14 @@ export type * from './supervise-types.js';
 /** How one run ended. */
 type RunEnd = Pick<Outcome, 'exit' | 'report' | 'output'> & { verdict: Verdict; error: unknown };
 
+const NOT_STARTED: RunEnd = {
+  verdict: { kind: 'start-failed', reason: 'spawn' },
+  error: null,
+  exit: null,
+  report: null,
+  output: null,
+};
+
 /** Who has these forwarded is asked to end: no other run follows. */
 const ENDING: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGQUIT'];
 
@@ -115,13 +123,14 @@ class Supervision implements Supervised {
     if (lease instanceof AbortSignal) {
       follow(lease, () => this.#lose({ kind: 'lease-lost', reason: 'aborted' }, lease.reason));
     } else if (lease !== null) {
-      this.#keeper = new LeaseKeeper(lease, {
-        context: () => ({ run: this.#runs, pid: this.group?.pid ?? null }),
-        renewed: (leaseMs) => void this.group?.renewLease(leaseMs),
-        lost: (reason, error) => this.#lose({ kind: 'lease-lost', reason }, error),
-        failed: (error) => this.#lose({ kind: 'heartbeat-failed', reason: 'missed' }, error),
+      const context = () => ({ run: this.#runs, pid: this.group?.pid ?? null });
+      const keeper = new LeaseKeeper(lease, context, (event, error) => {
+        if (event === 'renewed') this.group?.renewLease(keeper.left());
+        else if (event === 'failed') this.#lose({ kind: 'heartbeat-failed', reason: 'missed' }, error);
+        else if (event !== 'missed') this.#lose({ kind: 'lease-lost', reason: event }, error);
       });
-      queueMicrotask(() => this.#keeper?.beat());
+      this.#keeper = keeper;
+      queueMicrotask(() => keeper.beat());
     }
     return () => {
       this.#keeper?.end();
@@ -170,13 +179,7 @@ class Supervision implements Supervised {
   async #run(): Promise<RunEnd> {
     const { file, args, spawn: options, ready, startTimeoutMs, onLine, onRun, output: way, tailChars } = this.#plan;
     const run = ++this.#runs;
-    const end: RunEnd = {
-      verdict: { kind: 'start-failed', reason: 'spawn' },
-      error: null,
-      exit: null,
-      report: null,
-      output: null,
-    };
+    const end: RunEnd = { ...NOT_STARTED };
     let failure: Verdict | null = null;
     let isReady = ready === null;
     const cancel = new AbortController();
