@@ -96,6 +96,8 @@ export interface Engine {
   signal(id: number, signal: number): number;
   members(id: number): boolean;
   release(id: number): boolean;
+  /** Infinity: no lease. False: a teardown had begun. */
+  renew(id: number, leaseMs: number): boolean;
   watchStops(id: number): number;
   holders(ticket: number, inode: number): void;
   attach(

@@ -4,7 +4,18 @@ import { guardianPath } from './guardian-path.js';
 import { signalNumber } from './signals.js';
 import { normalizeStdio, type StdioPlan } from './stdio-option.js';
 import type { Containment, Isolation, RlimitName, SpawnOptions, StdioOption, TeardownOptions } from './types.js';
-import { boolean, duration, integer, invalidType, invalidValue, oneOf, path, record, text } from './validate.js';
+import {
+  boolean,
+  duration,
+  integer,
+  invalidType,
+  invalidValue,
+  oneOf,
+  outOfRange,
+  path,
+  record,
+  text,
+} from './validate.js';
 
 /** Bounds of native/core/protocol.h. */
 const MAX_GROUPS = 64;
@@ -149,6 +160,13 @@ function planEnv(env: unknown): string | null {
   return lines.join('\0');
 }
 
+/** 0 stands for none. */
+function planLease(value: unknown): number {
+  const leaseMs = duration('options.leaseMs', value, Number.POSITIVE_INFINITY);
+  if (leaseMs === 0) throw outOfRange('options.leaseMs', '> 0', value);
+  return Number.isFinite(leaseMs) ? leaseMs : 0;
+}
+
 /** Everything that can be refused is refused here, before anything is opened or started. */
 export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<StdioOption>): SpawnPlan {
   let program = text('file', file);
@@ -214,6 +232,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     optional('nice', -20, 19),
     optional('oomScoreAdj', -1000, 1000),
     duration('options.timeoutMs', options.timeoutMs, 0),
+    planLease(options.leaseMs),
     ...teardown.numbers,
     ...stdio.numbers,
     ...planRlimits(options.rlimits),

@@ -18,7 +18,7 @@ import type {
   TeardownCause,
   TeardownReport,
 } from './types.js';
-import { invalidType } from './validate.js';
+import { duration, invalidType } from './validate.js';
 
 /**
  * A process group that this process started, or attached to. `exited`, `closed` and `gone` only ever resolve, and replay
@@ -144,6 +144,18 @@ export class ProcessGroup<
       this.#trace = new Trace(channels.teardown, { group: this, cause });
       this.#trace.run(begin);
     } else begin();
+  }
+
+  /**
+   * Moves the end of the group's lease to `leaseMs` from now; 0 ends it now, Infinity takes it away. The deadline is the
+   * engine's: when it passes, the teardown begins (cause 'lease'), also while JavaScript is blocked. Answers false, and
+   * moves nothing, once a teardown has begun, the lease has run out or the group is gone. Throws ERR_INVALID_ARG_TYPE,
+   * ERR_OUT_OF_RANGE.
+   */
+  renewLease(leaseMs: number): boolean {
+    if (leaseMs === undefined) throw invalidType('leaseMs', 'of type number (milliseconds)', leaseMs);
+    duration('leaseMs', leaseMs, 0);
+    return this.#report === undefined && engine().renew(this.#id, leaseMs);
   }
 
   /** The live members, by a census of /proc; zombies are left out. Empty once the group is gone. */

@@ -99,6 +99,8 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   signal?: AbortSignal;
   /** Milliseconds from exec to teardown (default: none). */
   timeoutMs?: number;
+  /** Milliseconds from exec to a teardown with cause 'lease', unless renewLease() moves it (default: none). */
+  leaseMs?: number;
   /** Milliseconds after the leader's end before a pipe that somebody still holds is cut (default 1,000). */
   drainMs?: number;
 }

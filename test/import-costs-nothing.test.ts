@@ -88,6 +88,16 @@ describe('H1 import costs nothing', () => {
     );
   });
 
+  it('H1 import of procgroup/supervise, and a supervision that is refused', async () => {
+    expectNothing(
+      await look(`
+        const { supervise, httpLost } = await import(${JSON.stringify(`${dist}supervise.js`)});
+        httpLost({ status: 409 });
+        try { supervise('x', [], { signals: { SIGTERM: 'drain' }, lease: {} }); throw new Error('supervised'); }
+        catch (error) { if (error.code !== 'ERR_INVALID_ARG_TYPE') throw error; }`),
+    );
+  });
+
   it('H1 refused arguments', async () => {
     expectNothing(
       await look(`

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include <cmath>
+
 #include "engine.h"
 #include "environment.h"
 #include "posix.h"
@@ -43,6 +45,13 @@ Napi::Value members(const Napi::CallbackInfo& info) {
 
 Napi::Value release(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Engine::peek()->release(id_of(info[0])));
+}
+
+// renew(id, milliseconds): Infinity clears the lease.
+Napi::Value renew(const Napi::CallbackInfo& info) {
+  double ms = info[1].As<Napi::Number>().DoubleValue();
+  uint64_t lease_ns = std::isinf(ms) ? kNever : to_ns(ms);
+  return Napi::Boolean::New(info.Env(), Engine::peek()->renew(id_of(info[0]), lease_ns));
 }
 
 Napi::Value watch_stops(const Napi::CallbackInfo& info) {
@@ -183,6 +192,7 @@ Napi::Value start(const Napi::CallbackInfo& info) {
   set("signal", signal);
   set("members", members);
   set("release", release);
+  set("renew", renew);
   set("watchStops", watch_stops);
   set("holders", holders);
   set("attach", attach);

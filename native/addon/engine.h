@@ -79,6 +79,7 @@ class Engine final : Listener {
   bool signal(uint64_t id, int sig, SignalResult* out);
   bool ask_members(uint64_t id);
   bool release(uint64_t id);
+  bool renew(uint64_t id, uint64_t lease_ns);  // false: a teardown had begun
   int watch_stops(uint64_t id);
   uint64_t attach(pid_t pgid, GroupOptions&& options, std::shared_ptr<const Killer> killer, uint32_t environment,
                   uint32_t ticket, GroupRef* placement, int* error);

@@ -40,6 +40,16 @@ bool Engine::release(uint64_t id) {
   return group != nullptr;
 }
 
+bool Engine::renew(uint64_t id, uint64_t lease_ns) {
+  lock();
+  Group* group = supervisor_.find(id);
+  bool moved = group != nullptr && supervisor_.renew(*group, lease_ns);
+  wake_for_deadline();
+  notify_environments();
+  unlock();
+  return moved;
+}
+
 uint64_t Engine::attach(pid_t pgid, GroupOptions&& options, std::shared_ptr<const Killer> killer, uint32_t environment,
                         uint32_t ticket, GroupRef* placement, int* error) {
   lock();

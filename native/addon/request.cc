@@ -26,11 +26,6 @@ void split(std::string* block, std::vector<char*>* out) {
   out->push_back(nullptr);
 }
 
-uint64_t to_ns(double ms) {
-  if (!(ms > 0)) return 0;
-  return ms >= 1e12 ? UINT64_MAX / 4 : static_cast<uint64_t>(ms * 1e6);
-}
-
 int or_unset(double value) { return std::isnan(value) ? kUnset : static_cast<int>(value); }
 
 uint64_t to_limit(double value) { return std::isinf(value) ? RLIM_INFINITY : static_cast<uint64_t>(value); }
@@ -90,6 +85,11 @@ void make_tree(Job* job, const Identity& identity, Napi::Value guardian) {
 }
 
 }  // namespace
+
+uint64_t to_ns(double ms) {
+  if (!(ms > 0)) return 0;
+  return ms >= 1e12 ? UINT64_MAX / 4 : static_cast<uint64_t>(ms * 1e6);
+}
 
 // Nothing in this process says what Node started with. Its parent's soft limit is what it inherited, unless somebody
 // in between changed it; where the hard limits differ somebody did, and nothing is restored.
@@ -180,6 +180,7 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
   request.nice = or_unset(n[at++]);
   request.oom_score_adj = or_unset(n[at++]);
   job->options.timeout_ns = to_ns(n[at++]);
+  job->options.lease_ns = to_ns(n[at++]);
   uint64_t killer_timeout = 0;
   read_teardown(n, &at, &job->options, &killer_timeout);
   job->killer = read_killer(info[6], killer_timeout);

@@ -16,6 +16,9 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
 void read_teardown(const double* numbers, size_t* at, GroupOptions* options, uint64_t* killer_timeout_ns);
 std::shared_ptr<const Killer> read_killer(Napi::Value value, uint64_t timeout_ns);
 
+// Not a number, or not above 0: 0. Infinity: beyond any life.
+uint64_t to_ns(double ms);
+
 // RLIMIT_NOFILE as this process was started: Node raises the soft limit before any addon is loaded. Called once, at
 // load.
 void remember_started_limits();

@@ -27,8 +27,9 @@ Group* Supervisor::allocate() {
   Group* group = new (Place{memory}) Group;
   group->slot = slot;
   group->generation = generations_[slot] = (generations_[slot] + 1) & kGenerationMask;
-  Timer* timers[] = {&group->timeout_timer, &group->ladder_timer, &group->retry_timer, &group->tracer_timer};
-  for (int kind = kTimeout; kind <= kTracer; kind++) {
+  Timer* timers[] = {&group->timeout_timer, &group->ladder_timer, &group->retry_timer, &group->tracer_timer,
+                     &group->lease_timer};
+  for (int kind = kTimeout; kind <= kLease; kind++) {
     timers[kind]->kind = kind;
     timers[kind]->owner = group;
   }
@@ -45,6 +46,7 @@ void Supervisor::free_group(Group* group) {
   timers_.cancel(&group->ladder_timer);
   timers_.cancel(&group->retry_timer);
   timers_.cancel(&group->tracer_timer);
+  timers_.cancel(&group->lease_timer);
   slots_[group->slot] = nullptr;
   free_slots_.push(group->slot);
   live_--;
@@ -106,6 +108,7 @@ Group* Supervisor::adopt(GroupRef&& ref, GroupOptions&& options, uint32_t owner,
     group->leader_watched = true;
   }
   if (group->options.timeout_ns != 0) timers_.arm(&group->timeout_timer, now_ns() + group->options.timeout_ns);
+  start_lease(*group);
   return group;
 }
 

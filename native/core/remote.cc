@@ -88,7 +88,7 @@ int Supervisor::send_order(Group& group, Order type, int signal, Cause cause, bo
 void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
   uint64_t now = now_ns();
   uint64_t cap = group.grace_cap > now ? group.grace_cap - now : group.grace_cap != 0 ? 1 : 0;
-  if (group.report.cause == Cause::None) group.report.cause = cause;
+  if (group.report.cause == Cause::None && !group.told_gone) group.report.cause = cause;
   // Once, but for what is new: a kill, or a cap on the graces. A burst of callers must not fill the socket.
   bool news = !group.begin_sent || (kill && !group.kill_sent) || cap != 0;
   int sent = news ? send_order(group, Order::Begin, 0, cause, kill, cap) : 0;
@@ -136,6 +136,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       if ((features_ & kFeaturePidfdGroup) && group.ref.pidfd.valid() && news.pid == news.pgid) {
         group.ref.pin = Pin::PidfdGroup;
       }
+      start_lease(group);
       return listener_->on_started(group);
     case News::Failed:
       group.failure = make_error(news.err, static_cast<Stage>(news.stage), "", news.index);
@@ -156,6 +157,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       return listener_->on_stop_state(group, news.signal);
     case News::Draining:
       group.phase = Phase::Draining;
+      timers_.cancel(&group.lease_timer);
       group.teardown_start = now_ns();
       group.report.cause = static_cast<Cause>(news.cause);
       return listener_->on_draining(group);
@@ -192,6 +194,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       return;
     case News::Gone:
       group.told_gone = true;  // its last word
+      timers_.cancel(&group.lease_timer);
       reaper_->remove(group.socket.get());
       group.report.cause = static_cast<Cause>(news.cause);
       group.report.empty = news.empty != 0;

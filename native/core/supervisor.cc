@@ -22,6 +22,7 @@ bool terminating(int sig) {
 
 void Supervisor::begin(Group& group, Cause cause, bool kill) {
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
+  timers_.cancel(&group.lease_timer);
   if (group.tree) return begin_tree(group, cause, kill);
   if (group.phase != Phase::Draining) {
     group.phase = Phase::Draining;
@@ -31,6 +32,23 @@ void Supervisor::begin(Group& group, Cause cause, bool kill) {
     listener_->on_draining(group);
   }
   act(group, group.ladder.on(kill ? LadderEvent::Kill : LadderEvent::Begin));
+}
+
+void Supervisor::start_lease(Group& group) {
+  if (group.options.lease_ns != 0) timers_.arm(&group.lease_timer, now_ns() + group.options.lease_ns);
+}
+
+bool Supervisor::renew(Group& group, uint64_t lease_ns) {
+  if (group.phase == Phase::Empty || group.told_gone || group.report.cause != Cause::None) return false;
+  uint64_t now = now_ns();
+  bool passed = group.lease_timer.armed() && group.lease_timer.deadline <= now;
+  if (passed || lease_ns == 0)
+    begin(group, Cause::Lease, false);
+  else if (lease_ns == kNever)
+    timers_.cancel(&group.lease_timer);
+  else
+    timers_.arm(&group.lease_timer, now + lease_ns);
+  return !passed;
 }
 
 void Supervisor::act(Group& group, LadderAction action) {
@@ -121,6 +139,7 @@ void Supervisor::ask_members(Group& group) {
 void Supervisor::release(Group& group) {
   group.held = false;
   timers_.cancel(&group.timeout_timer);
+  timers_.cancel(&group.lease_timer);
   if (group.tree) send_order(group, Order::Release, 0, Cause::None, false, 0);
 }
 
@@ -150,6 +169,7 @@ void Supervisor::end_owner(uint32_t owner) {
 void Supervisor::finish(Group& group, bool empty, Evidence evidence) {
   group.ladder.on(LadderEvent::Empty);
   timers_.cancel(&group.timeout_timer);
+  timers_.cancel(&group.lease_timer);
   timers_.cancel(&group.ladder_timer);
   timers_.cancel(&group.retry_timer);
   while (!group.members.empty()) unwatch(group, group.members.size() - 1);
@@ -224,6 +244,9 @@ void Supervisor::on_timers(uint64_t now) {
           target->report.notes |= kNoteKillerTimeout;  // now: it may not be killable at all
         }
         begin(group, Cause::Timeout, group.killer_timed_out);
+        break;
+      case kLease:
+        begin(group, Cause::Lease, false);
         break;
       case kLadder:
         if (group.tree) {

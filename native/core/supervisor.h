@@ -61,6 +61,7 @@ struct GroupOptions {
   uint64_t kill_wait_ns = 0;
   uint64_t exit_grace_ns = 0;
   uint64_t timeout_ns = 0;  // 0: none
+  uint64_t lease_ns = 0;    // 0: none; moved by renew()
   bool killer = false;      // a privileged killer is configured: the leader stays unreaped
 };
 
@@ -129,7 +130,7 @@ struct Group {
   Error failure;
   char failure_syscall[24] = {};
   Vec<pid_t> refused;
-  Timer timeout_timer, ladder_timer, retry_timer, tracer_timer;
+  Timer timeout_timer, ladder_timer, retry_timer, tracer_timer, lease_timer;
 
   uint64_t id() const { return uint64_t{generation} << 24 | slot; }
 };
@@ -187,6 +188,9 @@ class Supervisor {
   SignalResult signal(Group& group, int sig);
   void ask_members(Group& group);
   void release(Group& group);
+  // Moves the end of the lease to `lease_ns` from now; 0: it ends now, kNever: there is none. False, and nothing is
+  // moved, once a teardown has begun. An end that has passed counts as begun, whoever sees it first.
+  bool renew(Group& group, uint64_t lease_ns);
   void killer_failed(uint64_t id, int err);
 
   // All that belongs to `owner` (0: everything that is held) enters teardown, graces capped.
@@ -210,7 +214,7 @@ class Supervisor {
   };  // kForeign: for the owner of the loop
 
  private:
-  enum TimerKind : int32_t { kTimeout, kLadder, kRetry, kTracer };
+  enum TimerKind : int32_t { kTimeout, kLadder, kRetry, kTracer, kLease };
 
   Group* allocate();
   void free_group(Group* group);
@@ -224,6 +228,7 @@ class Supervisor {
   void killer_ended(Group& killer);
   void take_terminal_back(Group& group);
 
+  void start_lease(Group& group);
   void act(Group& group, LadderAction action);
   void send_step(Group& group);
   void finish(Group& group, bool empty, Evidence evidence);

@@ -2,6 +2,7 @@
 // Each prints `ready {json}` once it is in the state it names. `--verbs` lists them; an unused one fails a test.
 import './environment.mjs';
 import { spawn } from '../../dist/index.js';
+import { supervise } from '../../dist/supervise.js';
 import { member } from './paths.mjs';
 import { readReady } from './ready.mjs';
 
@@ -36,6 +37,25 @@ const verbs = {
     await group.closed;
     const reports = new Set(await Promise.all(stops));
     process.stdout.write(`${JSON.stringify({ stops: stops.length, reports: reports.size, report })}\n`);
+  },
+
+  /**
+   * OPTIONS MEMBER ARGS...: supervises a member with options in JSON, passes its lines on, and prints the outcome, and which
+   * signals have a handler then. `run N` is printed once the member of run N is ready.
+   */
+  async supervise() {
+    const [given, ...memberArgs] = args;
+    const handled = () => ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'].filter((name) => process.listenerCount(name) > 0);
+    const task = supervise(member, memberArgs, {
+      teardown: [{ signal: 'SIGTERM', graceMs: 2_000 }],
+      onLine: (line) => process.stdout.write(`${line.replace(/^ready /, 'run ')}\n`),
+      ready: { line: /^ready / },
+      ...JSON.parse(given),
+    });
+    await task.ready;
+    ready({ group: task.group?.pid, members: [], handled: handled() });
+    const outcome = await task.outcome;
+    process.stdout.write(`outcome ${JSON.stringify({ handled: handled(), outcome })}\n`);
   },
 };
 

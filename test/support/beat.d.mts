@@ -1,0 +1,1 @@
+export function beatTo(url: string): (context: unknown, signal: AbortSignal) => Promise<Response>;
