@@ -1,5 +1,6 @@
 // The program of a workload's process. It loads nothing of the engine. See workload-channel.ts for what it is told and tells.
 import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import { CHANNEL_FD, frame, type Message, messages, send } from './workload-channel.js';
 import { decodeThrown, encodeThrown } from './workload-envelope.js';
 import { fault } from './workload-error.js';
@@ -14,13 +15,20 @@ const controller = new AbortController();
 let limit: number | undefined;
 let settled = false;
 
-/** The last message. The process ends when it has left: what it has in its own buffers would be lost. */
+/** What a stream has in our own buffers is lost where the process ends. */
+const flush = (stream: Writable) =>
+  new Promise<void>((resolve) => (stream.writableLength > 0 ? stream.write('', () => resolve()) : resolve()));
+
+/** The last message; then the process ends, whatever still keeps its loop alive. */
 function settle(answer: Buffer[]): void {
   if (settled) return;
   settled = true;
   channel.ref();
   send(channel, answer);
-  channel.end(() => process.exit());
+  channel.end(async () => {
+    await Promise.all([process.stdout, process.stderr].map(flush));
+    process.exit();
+  });
 }
 
 function failure(error: unknown): Buffer[] {
