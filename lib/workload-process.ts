@@ -187,7 +187,7 @@ export class WorkloadProcess {
     if (this.#live === undefined) return this.#why ?? error;
     if (error instanceof WorkloadError && error !== this.#thrown) this.stop(error); // what came is no message
     const { exit, stderr } = await this.#linger();
-    const how = exit?.signal ? `was ended by ${exit.signal}` : `ended with code ${exit?.code}`;
+    const how = exit?.signal ? `was ended by ${exit.signal}` : `ended with code ${exit?.code ?? 'unknown'}`;
     const when = this.#state === 'begun' ? 'before it returned' : 'before it began';
     const hint = exit?.code === 13 ? ': what it waits for can never happen' : '';
     const why = this.#why ?? fault('EXITED', `the workload ${how} ${when}${hint}`, { cause: error });
