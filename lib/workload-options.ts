@@ -61,7 +61,7 @@ function withoutOwn(words: readonly string[]): string[] {
 /** NODE_OPTIONS without a debugger, unless it was given on purpose. Words may be quoted: node(1). */
 function inheritedEnv(env: SpawnOptions['env'] = process.env): SpawnOptions['env'] {
   const { NODE_OPTIONS } = process.env;
-  if (NODE_OPTIONS === undefined || env.NODE_OPTIONS !== NODE_OPTIONS) return env;
+  if (NODE_OPTIONS === undefined || env?.NODE_OPTIONS !== NODE_OPTIONS) return env;
   return { ...env, NODE_OPTIONS: withoutOwn(NODE_OPTIONS.match(/("(\\.|[^"\\])*"|[^ "])+/g) ?? []).join(' ') };
 }
 

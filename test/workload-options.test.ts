@@ -185,7 +185,7 @@ describe('T8 bad input: a typed error, and nothing is left', () => {
         ['execPath', 'a\0b', value],
         ['execArgv', '--x', type],
         ['execArgv', [1], type],
-        ['env', 'A=B', undefined],
+        ['env', 'A=B', type],
         ['env', { A: 'b\0' }, value],
         ['cwd', 7, type],
         ['startMs', 'soon', type],

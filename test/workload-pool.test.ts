@@ -23,8 +23,8 @@ function open(options: WorkloadPoolOptions = {}): WorkloadPool {
   scenario.defer(() => pool.close());
   return pool;
 }
-const run = (pool: WorkloadPool, exportName: string, payload?: unknown, options = {}) =>
-  pool.run(workloads, payload, { exportName, ...options }) as AnyRun;
+const run = (pool: WorkloadPool, exportName: string, payload?: unknown, options = {}): AnyRun =>
+  pool.run(workloads, payload, { exportName, ...options });
 
 describe('a pool', () => {
   it('H1: starts nothing before it is asked to', async () => {

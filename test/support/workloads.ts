@@ -1,16 +1,20 @@
 import { expect } from 'vitest';
-import { runWorkload, type WorkloadOptions, type WorkloadRun } from '../../dist/workload.js';
+import { runWorkload, type WorkloadEnd, type WorkloadOptions } from '../../dist/workload.js';
 import { root } from './paths.mjs';
 import type { Scenario } from './scenario.js';
 
 export const workloads = new URL(`file://${root}test/support/workloads.mjs`);
 
-// biome-ignore lint/suspicious/noExplicitAny: the workloads of the tests are JavaScript
-export type AnyRun = WorkloadRun<(payload: any, context: any) => any>;
+// biome-ignore-start lint/suspicious/noExplicitAny: the workloads of the tests are JavaScript
+export interface AnyRun extends Promise<any> {
+  readonly progress: AsyncIterable<any>;
+  readonly ended: Promise<WorkloadEnd>;
+}
+// biome-ignore-end lint/suspicious/noExplicitAny: the workloads of the tests are JavaScript
 
 /** Runs an export of workloads.mjs, with the scenario's mark. */
 export function work(scenario: Scenario, exportName: string, payload?: unknown, options: WorkloadOptions = {}): AnyRun {
-  return runWorkload(workloads, payload, { env: scenario.env, exportName, ...options }) as AnyRun;
+  return runWorkload(workloads, payload, { env: scenario.env, exportName, ...options });
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: what was thrown
