@@ -14,6 +14,13 @@ import {
   type TeardownReport,
 } from '../dist/index.js';
 import { killpg, pidfdOpen } from '../dist/posix.js';
+import {
+  runWorkload,
+  type WorkloadContext,
+  type WorkloadEnd,
+  WorkloadPool,
+  type WorkloadRun,
+} from '../dist/workload.js';
 
 export async function streams(anyStdio: StdioOption, entry: 'pipe' | 'ignore'): Promise<void> {
   const byDefault = await spawn('true');
@@ -115,4 +122,46 @@ export function diagnostics(group: ProcessGroup): void {
   channels.lease.publish({ group, event: 'beat', misses: 0, beatMs: 12, error: null });
   // @ts-expect-error a message without its group
   channels.exit.publish({ exit: {} as ExitResult });
+}
+
+declare const workloads: {
+  resize(payload: { path: string; width: number }, context: WorkloadContext<{ done: number }>): Promise<Uint8Array>;
+  version(): string;
+  shout(text?: string): string;
+};
+
+export async function ofWorkloads(url: URL): Promise<void> {
+  const run = runWorkload<typeof workloads.resize>(
+    url,
+    { path: 'a', width: 1 },
+    { exportName: 'resize', settle: 'value' },
+  );
+  expectTypeOf(run).toEqualTypeOf<WorkloadRun<typeof workloads.resize>>();
+  expectTypeOf(await run).toEqualTypeOf<Uint8Array>();
+  expectTypeOf(run.ended).toEqualTypeOf<Promise<WorkloadEnd>>();
+  for await (const progress of run.progress) expectTypeOf(progress).toEqualTypeOf<{ done: number }>();
+  // @ts-expect-error what its payload is not
+  runWorkload<typeof workloads.resize>(url, { path: 'a' });
+  // @ts-expect-error no payload at all
+  runWorkload<typeof workloads.resize>(url);
+
+  expectTypeOf(await runWorkload<typeof workloads.version>(url, undefined)).toEqualTypeOf<string>();
+  expectTypeOf(await runWorkload<typeof workloads.shout>(url, undefined)).toEqualTypeOf<string>();
+  expectTypeOf(runWorkload<typeof workloads.version>(url, undefined).progress).toEqualTypeOf<AsyncIterable<never>>();
+  // @ts-expect-error it takes none
+  runWorkload<typeof workloads.version>(url, 1);
+  // @ts-expect-error not a function
+  runWorkload<string>(url, 1);
+
+  // Without a type nothing is known.
+  expectTypeOf(await runWorkload(url, { any: 'thing' })).toEqualTypeOf<unknown>();
+  // @ts-expect-error an unknown word
+  runWorkload(url, 1, { settle: 'never' });
+  // @ts-expect-error the channel and the outputs are not spawn()'s
+  runWorkload(url, 1, { stdio: 'inherit' });
+
+  await using pool = new WorkloadPool({ size: 2, preload: [url], stderr: 'inherit' });
+  expectTypeOf(await pool.run<typeof workloads.resize>(url, { path: 'a', width: 1 })).toEqualTypeOf<Uint8Array>();
+  // @ts-expect-error how a process is started is the pool's
+  pool.run(url, 1, { execPath: 'node' });
 }

@@ -1,0 +1,204 @@
+import type { Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { AbortError } from './errors.js';
+import type { ProcessGroup } from './process-group.js';
+import { spawn } from './spawn.js';
+import { Tail } from './tail.js';
+import type { ExitResult, TeardownReport } from './types.js';
+import { CHANNEL_FD, frame, type Message, messages, send } from './workload-channel.js';
+import { decodeThrown, type Envelope, encodeThrown } from './workload-envelope.js';
+import { fault, WorkloadError } from './workload-error.js';
+import type { WorkloadPlan } from './workload-options.js';
+import type { ProgressQueue } from './workload-progress.js';
+
+const RUNNER = fileURLToPath(new URL('./workload-runner.js', import.meta.url));
+/** Milliseconds in which a process that has answered, or has closed its channel, has to end by itself. */
+const LINGER_MS = 5_000;
+
+/** How a workload's process ended. */
+export interface WorkloadEnd {
+  /** null where it never ran, or where nobody could end it. */
+  exit: ExitResult | null;
+  /** Whether anything of its tree is left; null where it never ran. */
+  report: TeardownReport | null;
+  /** The last of each output that is 'tail'. */
+  stdout: string;
+  stderr: string;
+}
+export const NEVER_RAN: WorkloadEnd = { exit: null, report: null, stdout: '', stderr: '' };
+
+interface Live {
+  group: ProcessGroup;
+  channel: Duplex;
+  inbox: AsyncGenerator<Message, never>;
+}
+
+/** A fresh Node that runs one workload. */
+export class WorkloadProcess {
+  /** Nothing of it is left, or its teardown has given up. Never rejects. */
+  readonly ended: Promise<WorkloadEnd>;
+  #plan: WorkloadPlan;
+  #preload: readonly string[];
+  #state: 'spare' | 'called' | 'begun' = 'spare';
+  #cancel = new AbortController();
+  #starting: Promise<Live>;
+  #live: Live | undefined;
+  #prepared: Promise<Message>;
+  /** What the workload threw. */
+  #thrown: Error | undefined;
+  /** Why this side has ended it. */
+  #why: Error | undefined;
+
+  /** `preload`: URLs of modules that it imports before it is ready. */
+  constructor(plan: WorkloadPlan, preload: readonly string[]) {
+    this.#plan = plan;
+    this.#preload = preload;
+    const tails = { stdout: new Tail(plan.tailBytes), stderr: new Tail(plan.tailBytes) };
+    this.#starting = this.#start(tails);
+    this.#prepared = this.#expect('ready');
+    this.#prepared.catch(() => {}); // whoever needs it awaits it
+    this.ended = this.#end(tails);
+  }
+
+  get isSpare(): boolean {
+    return this.#state === 'spare' && this.#why === undefined;
+  }
+
+  async #start(tails: Record<'stdout' | 'stderr', Tail>): Promise<Live> {
+    const plan = this.#plan;
+    const [out, err] = [plan.stdout, plan.stderr].map((output) => (output === 'tail' ? 'pipe' : output));
+    const group: ProcessGroup = await spawn(plan.execPath, [...plan.execArgv, RUNNER], {
+      ...plan.placement,
+      stdio: ['ignore', out, err, 'pipe'],
+      signal: this.#cancel.signal,
+      // The engine has the deadline too, for a loop that is blocked when ours is due.
+      timeoutMs: plan.timeoutMs > 0 ? plan.timeoutMs + plan.abortGraceMs : 0,
+    });
+    group.stdout?.on('data', (chunk) => tails.stdout.write(chunk));
+    group.stderr?.on('data', (chunk) => tails.stderr.write(chunk));
+    const channel = group.stdio[CHANNEL_FD] as Duplex;
+    send(channel, frame({ kind: 'prepare', preload: this.#preload, limit: plan.maxMessageBytes }));
+    this.#live = { group, channel, inbox: messages(channel, plan.maxMessageBytes) };
+    return this.#live;
+  }
+
+  async #end(tails: Record<'stdout' | 'stderr', Tail>): Promise<WorkloadEnd> {
+    const live = await this.#starting.catch(() => null);
+    if (live === null) return NEVER_RAN;
+    const { group, channel } = live;
+    // A leader that nobody can end does not exit; the report names it.
+    const exit = await Promise.race([group.exited, group.gone.then(() => null)]);
+    const report = await group.stop();
+    if (exit !== null) await group.closed;
+    if (exit === null || this.#state === 'spare') channel.destroy();
+    return { exit, report, stdout: tails.stdout.text(), stderr: tails.stderr.text() };
+  }
+
+  /** Resolves once it waits for a call; from then on it does not keep the loop alive. */
+  async ready(): Promise<void> {
+    await this.#guard(() => this.#prepared);
+    if (this.#state === 'spare') this.#live?.group.unref();
+  }
+
+  /** Until the workload has begun, startMs counts. What is thrown becomes what a user is told. */
+  async #guard<T>(action: () => Promise<T>): Promise<T> {
+    const { startMs } = this.#plan;
+    const late = fault('START_TIMEOUT', `the workload was not ready after ${startMs} ms`);
+    const timer = setTimeout(() => this.#state === 'begun' || this.stop(late), startMs);
+    try {
+      return await action();
+    } catch (error) {
+      throw await this.#explain(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Enters the teardown, and says why: the first reason counts. */
+  stop(why: Error): void {
+    this.#why ??= why;
+    this.#cancel.abort(why);
+  }
+
+  /** Sends the framed call, and empties it. Rejects with what it threw, WorkloadError, SpawnError or AbortError. */
+  async run(call: Buffer[], plan: WorkloadPlan, progress: ProgressQueue): Promise<unknown> {
+    const { signal, timeoutMs, abortGraceMs } = plan;
+    this.#state = 'called';
+    let grace: NodeJS.Timeout | undefined;
+    const abort = (why: Error, reason: unknown) => {
+      if (this.#why !== undefined) return;
+      this.#why = why;
+      progress.close();
+      grace = setTimeout(() => this.stop(why), this.#state === 'begun' ? abortGraceMs : 0);
+      if (this.#live) send(this.#live.channel, frame({ kind: 'abort', reason: encodeThrown(reason) }));
+    };
+    const onAbort = () => abort(new AbortError(signal?.reason), signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const late = fault('TIMEOUT', `the workload had not returned after ${timeoutMs} ms`);
+    const timer = timeoutMs > 0 ? setTimeout(abort, timeoutMs, late, late) : undefined;
+    try {
+      return await this.#guard(() => this.#converse(call, progress));
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      clearTimeout(timer);
+      clearTimeout(grace);
+      this.#live?.channel.destroy();
+      void this.#linger();
+    }
+  }
+
+  async #converse(call: Buffer[], progress: ProgressQueue): Promise<unknown> {
+    const { group, channel } = await this.#starting;
+    group.ref();
+    send(channel, call.splice(0)); // nobody holds it for as long as the run takes
+    await this.#prepared;
+    await this.#expect('begun');
+    this.#state = 'begun';
+    for (;;) {
+      const message = await this.#expect('progress', 'value');
+      if (message.kind === 'progress') await progress.push(message.progress);
+      else if (this.#why === undefined) return (message as { result: unknown }).result;
+      else throw this.#why;
+    }
+  }
+
+  async #expect(...wanted: Message['kind'][]): Promise<Message> {
+    const { inbox } = await this.#starting;
+    const { value: message } = await inbox.next();
+    if (message.kind === 'failure') throw this.#decode(message.error);
+    if (wanted.includes(message.kind)) return message;
+    throw fault('PROTOCOL', `a message out of turn: ${message.kind}`);
+  }
+
+  #decode(envelope: Envelope): Error {
+    try {
+      const error = decodeThrown(envelope);
+      const odd = () => fault('THREW', 'the workload threw something that is no error: see cause', { cause: error });
+      this.#thrown = error instanceof Error ? error : odd();
+      return this.#thrown;
+    } catch (cause) {
+      return fault('PROTOCOL', 'an error that cannot be read', { cause });
+    }
+  }
+
+  /** What a run rejects with: our reason, the workload's own error, or how its process ended. */
+  async #explain(error: unknown): Promise<unknown> {
+    if (this.#why === undefined && error === this.#thrown) return error;
+    if (this.#live === undefined) return this.#why ?? error;
+    if (error instanceof WorkloadError && error !== this.#thrown) this.stop(error); // what came is no message
+    const { exit, stderr } = await this.#linger();
+    const how = exit?.signal ? `was ended by ${exit.signal}` : `ended with code ${exit?.code ?? 'unknown'}`;
+    const when = this.#state === 'begun' ? 'before it returned' : 'before it began';
+    const hint = exit?.code === 13 ? ': what it waits for can never happen' : '';
+    const why = this.#why ?? fault('EXITED', `the workload ${how} ${when}${hint}`, { cause: error });
+    return why instanceof WorkloadError ? Object.assign(why, { exit, stderr }) : why;
+  }
+
+  /** Gives it time to end by itself. */
+  async #linger(): Promise<WorkloadEnd> {
+    const timer = setTimeout(() => this.stop(fault('PROTOCOL', 'no answer, and no end')), LINGER_MS);
+    const end = await this.ended;
+    clearTimeout(timer);
+    return end;
+  }
+}

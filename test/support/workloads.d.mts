@@ -1,0 +1,1 @@
+export function head(length: number): Buffer;
