@@ -123,7 +123,7 @@ function followSignal(group: ProcessGroup, signal: AbortSignal | undefined): voi
 
 async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupError | AbortError> {
   const [err, stage, index, killedBy] = [row.at(2), stageName(row.at(3)), row.at(4), row.at(5)];
-  const syscall = row.payload().syscall ?? 'clone';
+  const syscall = row.payload().syscall ?? '';
   if (plan.signal?.aborted && (err === ECANCELED || killedBy !== 0)) return new AbortError(plan.signal.reason);
   if (err === ECANCELED) {
     return new SpawnError(`spawn ${plan.file}: the process is ending`, { code: 'ERR_PROCESS_EXITING', stage: 'clone' });

@@ -105,7 +105,12 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   drainMs?: number;
 }
 
-/** As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2). */
+/**
+ * As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2).
+ *
+ * maxRSS is at least the peak of the process that cloned the leader, since exec keeps it: ours, but under containment
+ * `tree` the guardian's, which is below 1 MiB.
+ */
 export interface ResourceUsage {
   userCPUTime: number;
   systemCPUTime: number;

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { runCli } from './support/cli.js';
+import { scriptEnv } from './support/environment.mjs';
 import { stat, waitUntil } from './support/oracle.js';
 import { member, tracer } from './support/paths.mjs';
 import { type Ready, readReady } from './support/ready.mjs';
@@ -138,7 +139,7 @@ describe('refusals: 125 with one line', () => {
     const { pid } = await start('sleep');
     // A group of its own, should the refusal fail.
     const child = spawn('sh', ['-c', `exec "$0" kill ${pid} "-$$"`, `${process.cwd()}/bin/procgroup`], {
-      env: scenario.env,
+      env: scriptEnv(scenario.env),
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
     });

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type ProcessGroup, spawn } from '../dist/index.js';
+import { subjectEnv } from './support/environment.mjs';
 import { alive, isDead, newMark, stat, waitUntil } from './support/oracle.js';
 import { dist, root } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
@@ -92,7 +93,7 @@ const nested = (containment: string) => `
   setInterval(() => {}, 1e6);`;
 
 async function startNested(outer: 'tree' | 'group', inner: 'tree' | 'group') {
-  const options = { env: scenario.env, containment: outer, cwd: root, teardown } as const;
+  const options = { env: subjectEnv(scenario.env), containment: outer, cwd: root, teardown } as const;
   const group = await spawn(process.execPath, ['--input-type=module', '-e', nested(inner)], options);
   const said = await readReady(group.stdout);
   return { group, leader: said.members[0] ?? 0, guardian: said.members[1] ?? 0 };

@@ -112,7 +112,7 @@ Napi::Value payload(const Napi::CallbackInfo& info) {
     for (uint32_t i = 0; i < values.size(); i++) array.Set(i, make(values[i]));
     object.Set(name, array);
   };
-  if (payload->syscall != nullptr) object["syscall"] = Napi::String::New(env, payload->syscall);
+  if (payload->syscall[0] != '\0') object["syscall"] = Napi::String::New(env, payload->syscall);
   list("fds", payload->fds, [&](int fd) { return number(env, fd); });
   environment_of(info)->hand_over(payload->fds);
   payload->fds.clear();  // the caller's from here on

@@ -16,8 +16,8 @@ namespace procgroup {
 enum class EventType : int32_t { Spawned = 0, Failed, Exit, Draining, Gone, Members, StopState, PidfdReady, Holders };
 
 struct Payload {
-  const char* syscall = nullptr;
-  std::vector<int> fds;  // our ends of pipes: closed with the payload unless somebody takes them
+  char syscall[24] = {};  // a copy: a guardian's failure has it in the group's record, which is gone by then
+  std::vector<int> fds;   // our ends of pipes: closed with the payload unless somebody takes them
 
   std::vector<StepRecord> steps;
   std::vector<SurvivorRecord> survivors;

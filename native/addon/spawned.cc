@@ -1,5 +1,6 @@
 // What becomes of a spawn that came back: a group of the engine's, or a failure that is told.
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ void Engine::post_failed(uint32_t environment, uint32_t ticket, const Error& err
                   static_cast<double>(error.index),       static_cast<double>(error.term_signal)};
   memcpy(event.row, row, sizeof row);
   event.payload = std::make_unique<Payload>();
-  event.payload->syscall = error.syscall;
+  snprintf(event.payload->syscall, sizeof event.payload->syscall, "%s", error.syscall);
   post(environment, std::move(event));
 }
 

@@ -26,7 +26,7 @@ void Supervisor::unwatch_leader(Group& group) {
 bool Supervisor::reap(Group& group) {
   if (group.ref.leader_reaped) return true;
   WaitStatus status;
-  int r = sys_waitid_exit(group.ref.pidfd.get(), group.ref.leader, 0, &status);
+  int r = sys_waitid_exit(wait_fd(group.ref.pidfd), group.ref.leader, 0, &status);
   group.ref.leader_reaped = r < 0 || status.ready;
   return group.ref.leader_reaped;
 }
@@ -36,7 +36,7 @@ void Supervisor::reap_later(Group& group) { timers_.arm(&group.tracer_timer, now
 void Supervisor::leader_ready(Group& group) {
   if (group.attached) {
     unwatch_leader(group);
-    bool known = sys_pidfd_exit_info(group.ref.pidfd.get(), &group.exit) == 0;
+    bool known = exit_info(group, &group.exit);
     if (known) group.exit_kind = ExitStatusKind::Exact;
     // Told once its parent has reaped it. Only a survivor's end, on which nothing waits, is asked for again.
     if (!known && group.phase == Phase::Survivors && ++group.retries <= kInitPatience) {
@@ -53,7 +53,7 @@ void Supervisor::leader_ready(Group& group) {
   }
   bool keep = group.ref.pin == Pin::Zombie || group.options.killer;
   WaitStatus status;
-  int r = sys_waitid_exit(group.ref.pidfd.get(), group.ref.leader, keep ? WNOWAIT : 0, &status);
+  int r = sys_waitid_exit(wait_fd(group.ref.pidfd), group.ref.leader, keep ? WNOWAIT : 0, &status);
   if (r == 0 && !status.ready) {
     // Readable but not waitable: a tracer that does not wait holds it. epoll would report it for ever.
     unwatch_leader(group);
@@ -65,7 +65,7 @@ void Supervisor::leader_ready(Group& group) {
   unwatch_leader(group);
   if (r < 0) {  // ECHILD: SIGCHLD is ignored, or a foreign wait took it
     group.ref.leader_reaped = true;
-    bool known = group.ref.pidfd.valid() && sys_pidfd_exit_info(group.ref.pidfd.get(), &status) == 0;
+    bool known = exit_info(group, &status);
     group.exit = status;
     if (group.ref.pin == Pin::Zombie) {
       // A process that leads it now is a stranger: then nobody is known, and the number counts as lost.

@@ -211,7 +211,7 @@ void Supervisor::on_guardian_exit(Group& group) {
   on_socket(group);
   if (find(id) == nullptr || !group.tree) return;
   WaitStatus status;
-  int r = sys_waitid_exit(group.guardian_pidfd.get(), group.guardian, 0, &status);
+  int r = sys_waitid_exit(wait_fd(group.guardian_pidfd), group.guardian, 0, &status);
   if (r == 0 && !status.ready) {
     // Dead, but its tracer does not let go: readable for ever, so it is asked by timer, and at last given up for lost.
     if (group.guardian_pidfd.valid()) reaper_->remove(group.guardian_pidfd.get());
@@ -280,7 +280,7 @@ void Supervisor::hunt(Group& group) {
   if (!group.ref.leader_exited) {
     group.ref.leader_exited = true;
     WaitStatus status;
-    bool known = group.ref.pidfd.valid() && sys_pidfd_exit_info(group.ref.pidfd.get(), &status) == 0;
+    bool known = exit_info(group, &status);
     group.exit = status;
     group.exit_kind = known ? ExitStatusKind::Exact : ExitStatusKind::Unknown;
     take_terminal_back(group);

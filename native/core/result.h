@@ -36,7 +36,7 @@ enum class Stage : int32_t {
 struct Error {
   int32_t err = 0;  // positive errno; 0: no error
   Stage stage = Stage::None;
-  const char* syscall = "";  // static string
+  const char* syscall = "";  // a static string, or one that lives as long as the record it belongs to
   int32_t index = -1;        // stdio number, where the stage is about one
   int32_t term_signal = 0;   // signal that killed the child before exec; err is then 0
 

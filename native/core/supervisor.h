@@ -220,6 +220,11 @@ class Supervisor {
   void free_group(Group* group);
   void bury(Group* group);
   // leader.cc
+  int wait_fd(const Fd& pidfd) const { return features_ & kFeatureWaitidPidfd ? pidfd.get() : -1; }
+  bool exit_info(const Group& group, WaitStatus* status) const {
+    return (features_ & kFeaturePidfdInfoExit) && group.ref.pidfd.valid() &&
+           sys_pidfd_exit_info(group.ref.pidfd.get(), status) == 0;
+  }
   void leader_ready(Group& group);
   void leader_exited(Group& group, ExitStatusKind kind);
   bool reap(Group& group);

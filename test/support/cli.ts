@@ -1,5 +1,5 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { subjectEnv } from './environment.mjs';
+import { scriptEnv } from './environment.mjs';
 import { root } from './paths.mjs';
 
 export const bin = `${root}bin/procgroup`;
@@ -22,7 +22,7 @@ export interface CliRun {
 
 export function startCli(args: readonly string[], options: CliOptions = {}): ChildProcess {
   const { env = process.env, stdio = ['pipe', 'pipe', 'pipe'], cwd = root, file = bin } = options;
-  return spawn(file, args, { env: subjectEnv(env), stdio, cwd });
+  return spawn(file, args, { env: scriptEnv(env), stdio, cwd });
 }
 
 /** Runs bin/procgroup to its end. */

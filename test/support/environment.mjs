@@ -4,6 +4,8 @@
 //   given: a process never bears the mark it gives to its children.
 // - LD_PRELOAD (a sanitizer's runtime, needed by Node for the addon) is put aside, so that members do not load it.
 import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { build } from './paths.mjs';
 
 export const MARK = 'PROCGROUP_TEST_MARK';
 const PRELOAD = 'PROCGROUP_TEST_PRELOAD';
@@ -16,10 +18,28 @@ export function newMark() {
   return { id, env: { [MARK]: id } };
 }
 
+/** Put before node where another program is started first, which may not run with what was put aside (dash, ps). */
+export function preloading(env = process.env) {
+  return env[PRELOAD] === undefined ? [] : ['env', `LD_PRELOAD=${env[PRELOAD]}`];
+}
+
 /** The environment for a Node that loads the addon: with what was put aside. */
 export function subjectEnv(env = process.env) {
   const { [PRELOAD]: preload, ...rest } = env;
   return preload === undefined ? rest : { ...rest, LD_PRELOAD: preload };
+}
+
+/** The environment for a shell script that becomes node: the one it finds on PATH preloads what was put aside. */
+export function scriptEnv(env = process.env) {
+  return env[PRELOAD] === undefined ? env : { ...env, PATH: `${build}preloading:${env.PATH}` };
+}
+
+/** Makes that node. */
+export function preparePreloading() {
+  if (process.env[PRELOAD] === undefined) return;
+  mkdirSync(`${build}preloading`, { recursive: true });
+  const script = `#!/bin/sh\nLD_PRELOAD=$${PRELOAD} exec ${process.execPath} "$@"\n`;
+  writeFileSync(`${build}preloading/node`, script, { mode: 0o755 });
 }
 
 process.env[MARK] = newMark().id;

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
-import { MARK, newMark, subjectEnv } from './environment.mjs';
+import { MARK, newMark, preparePreloading, subjectEnv } from './environment.mjs';
 import { alive, killMarked } from './oracle.js';
 import { build, sources } from './paths.mjs';
 
@@ -32,6 +32,7 @@ export function compileTools(): void {
 
 export default function setup(): () => void {
   compileTools();
+  preparePreloading();
   const { id, env } = newMark();
   process.env[MARK] = env[MARK];
   // A sanitizer's runtime: the workers load the addon too. In them it is put aside again.

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { subjectEnv } from './environment.mjs';
+import { preloading, subjectEnv } from './environment.mjs';
 import * as paths from './paths.mjs';
 
 export interface RunNodeOptions {
@@ -51,10 +51,13 @@ export function startNode(subject: string | { source: string }, options: RunNode
     typeof subject === 'string'
       ? [subject, ...args]
       : ['--input-type=module', '-e', options.bare ? subject.source : prelude + subject.source, '--', ...args];
-  const [file = '', ...rest] = [...via, process.execPath, ...nodeArgs, ...what];
+  const inherited = { ...process.env, ...env };
+  const direct = via.length === 0;
+  const prefix = direct ? [] : [...via, ...preloading(inherited)];
+  const [file = '', ...rest] = [...prefix, process.execPath, ...nodeArgs, ...what];
   return spawn(file, rest, {
     cwd,
-    env: subjectEnv({ ...process.env, ...env }),
+    env: direct ? subjectEnv(inherited) : inherited,
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
 }
