@@ -196,11 +196,12 @@ describe('boundaries of lib', () => {
       /from 'node:child_process'|require\('child_process'\)/.test(readFileSync(root + path, 'utf8')),
     );
     expect(imports).toEqual([]);
-    // Signals of the process: where the policy of a supervision asks for them, and nowhere else.
+    // Signals of the process where a supervision or a report asks for them; a report at exit where the environment asks
+    // for it; and the process of a workload, which is its own.
     const listeners = mechanism.filter((path) =>
       /process\s*\.\s*(on|once|addListener|prependListener)\s*\(/.test(readFileSync(root + path, 'utf8')),
     );
-    expect(listeners).toEqual(['lib/supervise-signals.ts']);
+    expect(listeners).toEqual(['lib/helper-report.ts', 'lib/supervise-signals.ts', 'lib/workload-runner.ts']);
   });
 
   it('boundary: the library does not poll', () => {
