@@ -150,8 +150,9 @@ export class WorkloadProcess {
   async #converse(call: Buffer[], progress: ProgressQueue): Promise<unknown> {
     const { group, channel } = await this.#starting;
     group.ref();
-    send(channel, call.splice(0)); // nobody holds it for as long as the run takes
+    // What is under way when the other end closes would take its last message along.
     await this.#prepared;
+    send(channel, call.splice(0)); // nobody holds it for as long as the run takes
     await this.#expect('begun');
     this.#state = 'begun';
     for (;;) {

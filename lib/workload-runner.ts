@@ -64,8 +64,8 @@ async function perform({ module, exportName, payload }: Call): Promise<void> {
   try {
     const namespace = await load(module);
     // Also of a CommonJS module whose names Node cannot tell beforehand.
-    const inner = namespace.default as typeof namespace | undefined;
-    const workload = [namespace[exportName], inner?.[exportName]].find((one) => typeof one === 'function');
+    const holders = [namespace, Object(namespace.default)].filter((holder) => Object.hasOwn(holder, exportName));
+    const workload = holders.map((holder) => holder[exportName]).find((one) => typeof one === 'function');
     if (workload === undefined) throw fault('EXPORT', `${module} exports no function '${exportName}'`);
     send(channel, frame({ kind: 'begun' }));
     channel.unref();

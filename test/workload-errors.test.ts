@@ -201,6 +201,10 @@ describe('the module', () => {
       expect(error).toBeInstanceOf(WorkloadError);
       expect(error).toMatchObject({ code: 'ERR_WORKLOAD_EXPORT', message: expect.stringContaining(`'${name}'`) });
     }
+    const inherited = file('b.cjs', 'module.exports = () => 1;');
+    for (const name of ['toString', 'bind']) {
+      expect(await rejection(run(inherited, name))).toMatchObject({ code: 'ERR_WORKLOAD_EXPORT' });
+    }
   });
 
   it('is CommonJS, in its several forms', async () => {
