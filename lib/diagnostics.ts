@@ -1,6 +1,7 @@
 import { type Channel, channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
 import type { ProcessGroupError } from './errors.js';
 import type { ProcessGroup } from './process-group.js';
+import type { ProcessScope, ScopeReport } from './scope.js';
 import type { Containment, ExitResult, Isolation, SignalTarget, TeardownCause, TeardownReport } from './types.js';
 
 /**
@@ -77,6 +78,12 @@ export interface LeaseMessage {
   readonly error: unknown;
 }
 
+/** `procgroup:scope`: a ProcessScope has ended. Published by procgroup/scope. */
+export interface ScopeMessage {
+  readonly scope: ProcessScope;
+  readonly report: ScopeReport;
+}
+
 /** A channel of node:diagnostics_channel whose messages have a type. */
 export interface EventChannel<M> extends Omit<Channel<unknown, M>, 'publish' | 'subscribe' | 'unsubscribe'> {
   /** Calls every subscriber, in this turn. */
@@ -117,6 +124,8 @@ export interface Channels {
   readonly adopt: OperationChannel<AdoptMessage>;
   /** `procgroup:lease`, see {@link LeaseMessage}. */
   readonly lease: EventChannel<LeaseMessage>;
+  /** `procgroup:scope`, see {@link ScopeMessage}. */
+  readonly scope: EventChannel<ScopeMessage>;
 }
 
 const operation = <M extends object>(name: string) => tracingChannel(name) as unknown as OperationChannel<M>;
@@ -134,6 +143,7 @@ export const channels: Channels = Object.freeze({
   teardown: operation<TeardownMessage>('procgroup:teardown'),
   adopt: operation<AdoptMessage>('procgroup:adopt'),
   lease: plain<LeaseMessage>('procgroup:lease'),
+  scope: plain<ScopeMessage>('procgroup:scope'),
 });
 
 /**

@@ -8,6 +8,7 @@ import { duration, instance, invalidType, invalidValue, path, record, text } fro
 export interface HelperSpawnOptions<S extends StdioOption = StdioOption>
   extends Omit<SpawnOptions<S>, 'signal' | 'lifetime'> {}
 
+/** What is started under a key, and when it counts as ready and as idle. */
 export interface HelperDefinition<S extends StdioOption = StdioOption, T = unknown> {
   file: string;
   args?: readonly string[];

@@ -12,6 +12,7 @@ import { instance, invalidType, invalidValue, record, text } from './validate.js
 export { type HelperDefinition, HelperError, type HelperLease, type HelperSpawnOptions } from './helper-plan.js';
 export { type HelperInfo, helpers, report, reportOn } from './helper-report.js';
 
+/** What one user's acquire() takes. */
 export interface AcquireOptions {
   /** Takes one user's wait back, with AbortError; what others wait for goes on. */
   signal?: AbortSignal;
@@ -128,6 +129,7 @@ export class SharedHelper<T> implements AsyncDisposable {
     await this.#before;
   }
 
+  /** As close(). */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -8,6 +8,7 @@ export {
   type LeaseMessage,
   type OperationChannel,
   type OperationSubscribers,
+  type ScopeMessage,
   type SignalMessage,
   type SpawnMessage,
   type TeardownMessage,

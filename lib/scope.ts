@@ -1,6 +1,6 @@
-import { channel } from 'node:diagnostics_channel';
 import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { channels } from './diagnostics.js';
 import { AbortError, ProcessGroupError } from './errors.js';
 import { planTeardown } from './options.js';
 import type { ProcessGroup } from './process-group.js';
@@ -26,6 +26,7 @@ export interface ScopeOptions extends TeardownOptions {
   signal?: AbortSignal;
 }
 
+/** What has become of a scope's groups. */
 export interface ScopeReport {
   readonly name: string;
   /** True where every group was seen empty. */
@@ -43,7 +44,6 @@ export interface WithCleanupErrors {
 }
 
 const SLACK_MS = 1_000;
-const ended = channel('procgroup:scope');
 
 /**
  * The lifetime of process groups as a block: what is started in the scope goes down when it ends, whatever ends it. As
@@ -210,7 +210,7 @@ export class ProcessScope implements AsyncDisposable {
     const empty = this.#errors.length === 0;
     this.#report = { name: this.name, empty, durationMs, groups: this.#groups, errors: this.#errors };
     if (this.#parent !== undefined) this.#parent.#note(this, this.#groups, this.#errors);
-    ended.publish({ scope: this, report: this.#report });
+    if (channels.scope.hasSubscribers) channels.scope.publish({ scope: this, report: this.#report });
     return this.#report;
   }
 

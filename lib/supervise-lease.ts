@@ -30,7 +30,7 @@ function missOf(value: unknown): ProcessGroupError | null {
 export type LeaseEvent = 'renewed' | 'missed' | 'refused' | 'expired' | 'failed';
 
 type Context = () => Omit<BeatContext, 'misses'>;
-type Tell = (event: LeaseEvent, error: unknown) => void;
+type Tell = (event: LeaseEvent, error: unknown, beatMs: number | null) => void;
 
 /** One beat after the other, until end(). */
 export class LeaseKeeper {
@@ -40,7 +40,8 @@ export class LeaseKeeper {
   #context: Context;
   #tell: Tell;
   #expires: number;
-  #misses = 0;
+  /** In a row. */
+  misses = 0;
   #ended = false;
   #next: NodeJS.Timeout | undefined;
   #patience: NodeJS.Timeout | undefined;
@@ -67,30 +68,31 @@ export class LeaseKeeper {
 
   beat(): void {
     // One that has run out is not asked for again: somebody else may have it.
-    if (!this.#ended && this.left() === 0) this.#tell('expired', this.error);
+    if (!this.#ended && this.left() === 0) this.#tell('expired', this.error, null);
     if (this.#ended) return;
     const { intervalMs, timeoutMs, leaseMs, forgivenMisses, lost, beat } = this.#options;
     const began = performance.now();
     const controller = new AbortController();
     this.#controller = controller;
     let open = true;
+    const tell = (event: LeaseEvent, error: unknown) => this.#tell(event, error, performance.now() - began);
     const judge = (miss: unknown) => {
       if (!open || this.#ended) return;
       open = false;
       clearTimeout(this.#patience);
-      if (this.left() === 0) return this.#tell('expired', miss ?? this.error);
+      if (this.left() === 0) return tell('expired', miss ?? this.error);
       this.error = miss;
-      this.#misses = miss === null ? 0 : this.#misses + 1;
-      if (this.#misses > forgivenMisses) return this.#tell('failed', miss);
+      this.misses = miss === null ? 0 : this.misses + 1;
+      if (this.misses > forgivenMisses) return tell('failed', miss);
       this.#next = setTimeout(() => this.beat(), Math.max(0, began + intervalMs - performance.now()));
       if (miss === null) this.#expires = began + leaseMs;
-      this.#tell(miss === null ? 'renewed' : 'missed', miss);
+      tell(miss === null ? 'renewed' : 'missed', miss);
     };
     // A loss counts also where it comes too late for a beat: the lease is gone.
     const answered = (answer: unknown, miss: unknown) => {
       if (this.#ended) return;
       try {
-        if (lost(answer)) this.#tell('refused', miss);
+        if (lost(answer)) tell('refused', miss);
         else judge(miss);
       } catch (error) {
         judge(error ?? failure('ERR_BEAT_FAILED', 'lost() has thrown'));
@@ -104,7 +106,7 @@ export class LeaseKeeper {
     };
     // After a look at what has arrived: where JavaScript was blocked, the answer may be waiting behind this timer.
     this.#patience = setTimeout(() => setImmediate(late), timeoutMs);
-    const context = { ...this.#context(), misses: this.#misses };
+    const context = { ...this.#context(), misses: this.misses };
     new Promise((resolve) => resolve(beat(context, controller.signal))).then(
       (value) => answered(value, missOf(value)),
       (error) => answered(error, error ?? failure('ERR_BEAT_FAILED', 'the beat rejected')),

@@ -1,6 +1,7 @@
 import type { ProcessGroup } from './process-group.js';
 import type { ExitResult, FileStdio, SpawnOptions, TeardownReport } from './types.js';
 
+/** What a beat is told. */
 export interface BeatContext {
   /** Which run of the command this is, from 1. */
   run: number;
@@ -10,6 +11,7 @@ export interface BeatContext {
   misses: number;
 }
 
+/** A lease that has to be renewed, and what happens where it is not. */
 export interface LeaseOptions {
   /**
    * Renews the lease where it is kept, at once and then every intervalMs. A beat that rejects, fulfils with false or with an
@@ -32,6 +34,7 @@ export interface LeaseOptions {
   lost?: (answer: unknown) => boolean;
 }
 
+/** After which ends another run follows, and how soon. */
 export interface RestartOptions {
   /** 'on-failure': after a code other than 0, a signal, a start that failed. 'always': after any end of its own. Default 'never'. */
   policy?: 'never' | 'on-failure' | 'always';
@@ -50,11 +53,16 @@ export interface RestartOptions {
 export type Readiness =
   | { line: string | RegExp }
   | { port: number; host?: string; intervalMs?: number }
-  | { check: (signal: AbortSignal) => unknown; intervalMs?: number };
+  | {
+      /** Called until it answers true. The signal aborts where that does not matter any more. */
+      check: (signal: AbortSignal) => unknown;
+      intervalMs?: number;
+    };
 
 /** 'forward': to the group. 'drain': this run is the last, its end is waited for. 'teardown': the ladder. */
 export type SignalAction = 'forward' | 'drain' | 'teardown';
 
+/** What supervise() takes: the options of spawn() that fit, and its own. */
 export interface SuperviseOptions extends Omit<SpawnOptions, 'stdio' | 'lifetime' | 'leaseMs'> {
   /** What the command may run under: a heartbeat, or a signal that aborts when the lease is lost. */
   lease?: LeaseOptions | AbortSignal;

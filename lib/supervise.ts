@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { inspect } from 'node:util';
+import { channels, type LeaseMessage } from './diagnostics.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
 import { LeaseKeeper } from './supervise-lease.js';
@@ -51,6 +52,7 @@ class Supervision implements Supervised {
   /** Whether it began a teardown, or found nothing to tear down: else the report tells what did. */
   #first = false;
   #lastRun = false;
+  #leaseOver = false;
   /** Ends a spawn that is pending, and the wait for readiness. */
   #cancel = new AbortController();
   /** Ends the pause before a restart. */
@@ -90,7 +92,10 @@ class Supervision implements Supervised {
       const longest = Math.min(restart.backoffMs * 2 ** streak, restart.maxBackoffMs);
       const { signal } = this.#hurry;
       await pause(longest * (1 - restart.jitter * Math.random()), undefined, { signal }).catch(() => {});
-      if (this.#keeper?.left() === 0) this.#lose({ kind: 'lease-lost', reason: 'expired' }, this.#keeper.error);
+      if (this.#keeper?.left() === 0) {
+        this.#lose({ kind: 'lease-lost', reason: 'expired' }, this.#keeper.error);
+        this.#tell('expired', this.#keeper.error);
+      }
       if (this.#verdict !== null) end = { ...end, verdict: this.#verdict, error: this.#error };
       if (this.#verdict !== null || this.#lastRun) break;
     }
@@ -121,13 +126,17 @@ class Supervision implements Supervised {
     if (spawn.signal)
       follow(spawn.signal, () => this.#finish({ kind: 'aborted', reason: 'abort' }, spawn.signal?.reason));
     if (lease instanceof AbortSignal) {
-      follow(lease, () => this.#lose({ kind: 'lease-lost', reason: 'aborted' }, lease.reason));
+      follow(lease, () => {
+        this.#lose({ kind: 'lease-lost', reason: 'aborted' }, lease.reason);
+        this.#tell('lost', lease.reason);
+      });
     } else if (lease !== null) {
       const context = () => ({ run: this.#runs, pid: this.group?.pid ?? null });
-      const keeper = new LeaseKeeper(lease, context, (event, error) => {
+      const keeper = new LeaseKeeper(lease, context, (event, error, beatMs) => {
         if (event === 'renewed') this.group?.renewLease(keeper.left());
         else if (event === 'failed') this.#lose({ kind: 'heartbeat-failed', reason: 'missed' }, error);
         else if (event !== 'missed') this.#lose({ kind: 'lease-lost', reason: event }, error);
+        this.#tell(event === 'refused' ? 'lost' : event, error, beatMs);
       });
       this.#keeper = keeper;
       queueMicrotask(() => keeper.beat());
@@ -153,6 +162,14 @@ class Supervision implements Supervised {
   /** The engine says whether this comes first: the lease may have run out, or a timeout passed, a moment ago. */
   #lose(verdict: Verdict, error: unknown): void {
     this.#finish(verdict, error, this.group === null || this.group.renewLease(0));
+  }
+
+  /** The lease's last word is told once: the engine may know before a beat does. */
+  #tell(event: LeaseMessage['event'], error: unknown, beatMs: number | null = null): void {
+    if (this.#leaseOver) return;
+    this.#leaseOver = event !== 'renewed' && event !== 'missed';
+    if (!channels.lease.hasSubscribers) return;
+    channels.lease.publish({ group: this.group, event, misses: this.#keeper?.misses ?? 0, beatMs, error });
   }
 
   #receive(name: NodeJS.Signals, action: SignalAction, again: boolean): void {
@@ -219,6 +236,7 @@ class Supervision implements Supervised {
       end.report = await group.stop();
       if (output !== null) end.output = output.result(end.exit !== null && (await group.closed).truncated);
       end.verdict = this.#judge(end.report.cause, ownEnd, failure, isReady);
+      if (end.verdict.kind === 'lease-lost') this.#tell('expired', this.#keeper?.error); // by the engine's clock
     } catch (error) {
       end.error = error;
       end.verdict = this.#verdict ?? failure ?? end.verdict;

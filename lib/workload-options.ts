@@ -25,6 +25,7 @@ export interface WorkloadProcessOptions extends Placement {
   tailBytes?: number;
 }
 
+/** What one run takes. */
 export interface WorkloadRunOptions {
   /** The export to call (default 'default'). */
   exportName?: string;
@@ -39,6 +40,7 @@ export interface WorkloadRunOptions {
 }
 
 export interface WorkloadOptions extends WorkloadProcessOptions, WorkloadRunOptions {}
+/** @internal Validated options. */
 export type WorkloadPlan = ReturnType<typeof planWorkload>;
 
 /** What belongs to this process and its script: a debugger's port, the script itself, the test runner, the watcher. */

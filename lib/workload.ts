@@ -22,10 +22,14 @@ export interface WorkloadContext<Progress = unknown> {
   progress(value: Progress): Promise<void>;
 }
 
+/** What a workload's module exports: it is given the payload, and gives the value or a promise of it. */
 // biome-ignore lint/suspicious/noExplicitAny: each function says what it takes
 export type WorkloadFunction = (payload: any, context: WorkloadContext<any>) => unknown;
+/** What a function takes as its payload. */
 export type PayloadOf<F extends WorkloadFunction> = Parameters<F> extends [] ? undefined : Parameters<F>[0];
+/** What a function gives, awaited. */
 export type ResultOf<F extends WorkloadFunction> = Awaited<ReturnType<F>>;
+/** What a function reports as progress. */
 export type ProgressOf<F extends WorkloadFunction> =
   Parameters<F>[1] extends WorkloadContext<infer Progress> ? Progress : never;
 
@@ -142,6 +146,7 @@ export class WorkloadPool implements AsyncDisposable {
     await Promise.all([...this.#all].map((one) => one.ended));
   }
 
+  /** As close(). */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

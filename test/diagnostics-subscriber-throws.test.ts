@@ -6,7 +6,7 @@ import { useScenario } from './support/scenario.js';
 const scenario = useScenario();
 const TRACING = ['spawn', 'teardown', 'adopt'];
 const EVENTS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'];
-const PLAIN = ['exit', 'signal', 'lease'];
+const PLAIN = ['exit', 'signal', 'lease', 'scope'];
 
 describe('diagnostics: a subscriber that throws', () => {
   const source = (handler: string) => `

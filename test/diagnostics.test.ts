@@ -12,7 +12,7 @@ import { startMember } from './support/start.js';
 const scenario = useScenario();
 const TRACING = ['spawn', 'teardown', 'adopt'] as const;
 const EVENTS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
-const PLAIN = ['exit', 'signal', 'lease'] as const;
+const PLAIN = ['exit', 'signal', 'lease', 'scope'] as const;
 const teardown = [{ signal: 'SIGTERM', graceMs: 50 }] as const;
 
 interface Told {

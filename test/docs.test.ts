@@ -54,7 +54,7 @@ it('docs: the index names every page, and every example has its command in it', 
 
 it('docs: every channel is described', () => {
   const text = readFileSync(`${root}docs/diagnostics.md`, 'utf8');
-  expect(Object.keys(channels)).toEqual(['spawn', 'exit', 'signal', 'teardown', 'adopt', 'lease']);
+  expect(Object.keys(channels)).toEqual(['spawn', 'exit', 'signal', 'teardown', 'adopt', 'lease', 'scope']);
   for (const name of Object.keys(channels)) expect(text).toContain(`\`procgroup:${name}\``);
 });
 
