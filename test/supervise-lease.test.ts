@@ -1,4 +1,5 @@
 // A command runs under a lease and not longer: the answer that it is lost, misses, and silence each end its whole tree.
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
@@ -204,6 +205,45 @@ describe('H7: answers', () => {
     const conflict = Object.assign(new Error('conflict'), { response: { status: 409 } });
     expect(await once(failing(conflict))).toEqual(['lease-lost', 'conflict']);
   });
+});
+
+it('H7: an answer that comes in time, but is read late since the event loop was blocked, is no miss', async () => {
+  const server = await leaseServer(scenario);
+  server.next = [200, 'never'];
+  const child = startNode(
+    {
+      source: `
+        const { supervise } = await import(paths.dist + 'supervise.js');
+        const { beatTo } = await import(paths.root + 'test/support/beat.mjs');
+        const misses = [];
+        const beat = beatTo(${JSON.stringify(server.url)});
+        const task = supervise(member, ['sleep'], {
+          lease: {
+            leaseMs: 60_000, intervalMs: 100, timeoutMs: 1_500, forgivenMisses: 5,
+            beat: (context, signal) => {
+              misses.push(context.misses);
+              if (misses.length === 4) task.stop();
+              return beat(context, signal);
+            },
+          },
+        });
+        process.stdin.once('data', () => {
+          console.log('ready {}');
+          const end = performance.now() + 2_500;
+          while (performance.now() < end);
+          process.stdin.destroy();
+        });
+        const { kind } = await task.outcome;
+        console.log(JSON.stringify({ kind, misses }));`,
+    },
+    { env: scenario.env, input: '' },
+  );
+  await waitUntil(() => server.requests === 2);
+  child.stdin?.write('block');
+  await readReady(child.stdout as Readable);
+  server.release(200);
+  const [line] = await once(createInterface({ input: child.stdout as Readable }), 'line');
+  expect(JSON.parse(line)).toEqual({ kind: 'aborted', misses: [0, 0, 0, 0] });
 });
 
 it('H7: httpLost knows 404, 409 and 410 by status, statusCode and response.status', () => {

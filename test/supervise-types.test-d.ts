@@ -3,6 +3,12 @@ import { expectTypeOf } from 'vitest';
 import type { ExitResult, ProcessGroup, TeardownReport } from '../dist/index.js';
 import { type BeatContext, httpLost, type Outcome, type Supervised, supervise } from '../dist/supervise.js';
 
+export function lease(group: ProcessGroup): void {
+  expectTypeOf(group.renewLease(1_000)).toEqualTypeOf<boolean>();
+  // @ts-expect-error Infinity takes it away
+  group.renewLease(null);
+}
+
 export async function outcome(): Promise<number> {
   const task = supervise('true');
   expectTypeOf(task).toEqualTypeOf<Supervised>();

@@ -14,6 +14,8 @@ export interface LeaseServer {
   next: Answer[];
   /** Requests until now. */
   requests: number;
+  /** Answers those that were not. */
+  release(status: number): void;
 }
 
 /** Where a lease is kept: a real HTTP server on loopback. It goes with the test. */
@@ -28,7 +30,11 @@ export async function leaseServer(scenario: Scenario): Promise<LeaseServer> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/lease`;
-  const state: LeaseServer = { url, answer: 200, next: [], requests: 0 };
+  const release = (status: number) => {
+    for (const response of held) response.writeHead(status).end('{}');
+    held.clear();
+  };
+  const state: LeaseServer = { url, answer: 200, next: [], requests: 0, release };
   scenario.defer(() => {
     server.closeAllConnections();
     return new Promise((resolve) => server.close(resolve));
