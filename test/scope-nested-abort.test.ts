@@ -20,7 +20,7 @@ describe('nested scopes', () => {
     }
     const report = await outer.end();
     expect(scenario.alive()).toEqual([]);
-    expect(report.groups.map(({ pid }) => pid).sort()).toEqual(pids.sort());
+    expect(report.groups.map(({ pid }) => pid).sort()).toEqual([...pids].sort());
     expect(report.durationMs, 'in parallel').toBeLessThan(1_400);
     expect(innermost.report?.groups.map(({ pid }) => pid)).toEqual([pids.at(-1)]);
     expect(inner.signal.reason).toMatchObject({ code: 'ERR_SCOPE_ENDED', cause: { message: 'outer has ended' } });

@@ -69,9 +69,10 @@ it('H6: also what is on its way up or down is told', async () => {
     { state: 'starting', pid: null, pgid: null, mechanism: null, ageMs: 0, users: [{}] },
   ]);
   expect(report()).toContain("', starting: no process yet");
-  const { group, release } = await lease;
+  const { group, release, signal } = await lease;
+  const stopping = new Promise((resolve) => signal.addEventListener('abort', resolve));
   release();
-  await waitUntil(() => helpers()[0]?.state === 'stopping');
+  await stopping;
   const next = helper.acquire();
   expect(helpers()).toMatchObject([
     { state: 'stopping', pid: group.pid },

@@ -96,7 +96,7 @@ describe('H2: concurrent first uses', () => {
     const [first = 0, second = 0, third = 0] = began;
     expect(second - first).toBeGreaterThanOrEqual(backoffMs / 2 - 2);
     expect(third - second).toBeGreaterThanOrEqual(backoffMs - 2);
-    expect(scenario.alive()).toEqual([]);
+    await waitUntil(() => scenario.alive().length === 0);
   });
 
   it('H2: maxBackoffMs bounds the back-off', async () => {
@@ -179,11 +179,12 @@ describe('H3: the end of the last use', () => {
     const one = start({ idleMs: 0 }, ['ignore-term']);
     const pids: number[] = [];
     for (let turn = 0; turn < 3; turn++) {
-      await one.use(async ({ pid }) => {
+      const ending = await one.use(async ({ pid }, signal) => {
         expect(alivePids(scenario), 'the one before is gone').toEqual([pid]);
         pids.push(pid);
+        return signal;
       });
-      await waitUntil(() => helpers().some(({ state }) => state === 'stopping'));
+      await waitUntil(() => ending.aborted);
     }
     expect(new Set(pids).size).toBe(3);
   });
