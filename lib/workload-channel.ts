@@ -47,20 +47,25 @@ const tooLarge = (bytes: number, limit: number) =>
   fault('TOO_LARGE', `a message of ${bytes} bytes; maxMessageBytes is ${limit}`);
 
 /** The first part that cannot be cloned by itself: 'payload.jobs.3.done'. A Map's parts are its entries. */
-function findUncloneable(root: unknown): string | undefined {
+function findUncloneable(root: object): string | undefined {
   const seen = new Set<unknown>();
-  const rest: [value: unknown, path: string[]][] = [[root, []]];
+  const rest: [value: unknown, path: string][] = [[root, '']];
   for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
     const [value, path] = next;
     if (seen.has(value)) continue;
     seen.add(value);
     try {
-      const parted = typeof value === 'object' && value !== null && !types.isProxy(value) && !ArrayBuffer.isView(value);
-      const parts = parted ? Object.entries(types.isMap(value) || types.isSet(value) ? [...value] : value) : [];
+      const parted = typeof value === 'object' && !types.isProxy(value) && !ArrayBuffer.isView(value);
+      const parts = parted
+        ? Object.entries(types.isMap(value) || types.isSet(value) ? [...value] : (value as object))
+        : [];
       if (parts.length === 0) serialize(value);
-      for (const [key, part] of parts.reverse()) rest.push([part, [...path, key]]);
+      for (const [key, part] of parts.reverse()) {
+        const simple = part === null || !/object|function|symbol/.test(typeof part);
+        if (!simple) rest.push([part, path === '' ? key : `${path}.${key}`]);
+      }
     } catch {
-      return path.join('.');
+      return path;
     }
   }
   return undefined;

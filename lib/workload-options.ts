@@ -5,7 +5,7 @@ import { MAX_MESSAGE_BYTES } from './workload-channel.js';
 
 /** What becomes of the workload's own output: its last bytes are kept, it goes where ours goes, or nowhere. */
 export type WorkloadOutput = 'tail' | 'inherit' | 'ignore';
-type Placement = Omit<SpawnOptions, 'stdio' | 'shell' | 'argv0' | 'foreground' | 'signal' | 'timeoutMs'>;
+type Placement = Omit<SpawnOptions, 'stdio' | 'shell' | 'argv0' | 'foreground' | 'signal' | 'timeoutMs' | 'leaseMs'>;
 
 /** How the process is started: spawn()'s options (containment is 'tree' by default), and these. */
 export interface WorkloadProcessOptions extends Placement {

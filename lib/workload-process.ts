@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { AbortError } from './errors.js';
 import type { ProcessGroup } from './process-group.js';
@@ -44,6 +45,7 @@ export class WorkloadProcess {
   #starting: Promise<Live>;
   #live: Live | undefined;
   #prepared: Promise<Message>;
+  #progress: ProgressQueue | undefined;
   /** What the workload threw. */
   #thrown: Error | undefined;
   /** Why this side has ended it. */
@@ -71,8 +73,6 @@ export class WorkloadProcess {
       ...plan.placement,
       stdio: ['ignore', out, err, 'pipe'],
       signal: this.#cancel.signal,
-      // The engine has the deadline too, for a loop that is blocked when ours is due.
-      timeoutMs: plan.timeoutMs > 0 ? plan.timeoutMs + plan.abortGraceMs : 0,
     });
     group.stdout?.on('data', (chunk) => tails.stdout.write(chunk));
     group.stderr?.on('data', (chunk) => tails.stderr.write(chunk));
@@ -89,7 +89,9 @@ export class WorkloadProcess {
     // A leader that nobody can end does not exit; the report names it.
     const exit = await Promise.race([group.exited, group.gone.then(() => null)]);
     const report = await group.stop();
-    if (exit !== null) await group.closed;
+    // Not group.closed: the channel ends when its reader has read it.
+    const outputs = [group.stdout, group.stderr].filter((stream) => stream !== null);
+    if (exit !== null) await Promise.allSettled(outputs.map((stream) => finished(stream, { writable: false })));
     if (exit === null || this.#state === 'spare') channel.destroy();
     return { exit, report, stdout: tails.stdout.text(), stderr: tails.stderr.text() };
   }
@@ -114,9 +116,10 @@ export class WorkloadProcess {
     }
   }
 
-  /** Enters the teardown, and says why: the first reason counts. */
+  /** Enters the teardown, and says why: the first reason counts. A reader that stands still does not hold it up. */
   stop(why: Error): void {
     this.#why ??= why;
+    this.#progress?.close();
     this.#cancel.abort(why);
   }
 
@@ -124,6 +127,7 @@ export class WorkloadProcess {
   async run(call: Buffer[], plan: WorkloadPlan, progress: ProgressQueue): Promise<unknown> {
     const { signal, timeoutMs, abortGraceMs } = plan;
     this.#state = 'called';
+    this.#progress = progress;
     let grace: NodeJS.Timeout | undefined;
     const abort = (why: Error, reason: unknown) => {
       if (this.#why !== undefined) return;
@@ -137,7 +141,7 @@ export class WorkloadProcess {
     const late = fault('TIMEOUT', `the workload had not returned after ${timeoutMs} ms`);
     const timer = timeoutMs > 0 ? setTimeout(abort, timeoutMs, late, late) : undefined;
     try {
-      return await this.#guard(() => this.#converse(call, progress));
+      return await this.#guard(() => this.#converse(call, plan, progress));
     } finally {
       signal?.removeEventListener('abort', onAbort);
       clearTimeout(timer);
@@ -147,9 +151,11 @@ export class WorkloadProcess {
     }
   }
 
-  async #converse(call: Buffer[], progress: ProgressQueue): Promise<unknown> {
+  async #converse(call: Buffer[], plan: WorkloadPlan, progress: ProgressQueue): Promise<unknown> {
     const { group, channel } = await this.#starting;
     group.ref();
+    // The engine has the deadline too, for a loop that is blocked when ours is due.
+    if (plan.timeoutMs > 0) group.renewLease(plan.timeoutMs + plan.abortGraceMs);
     // What is under way when the other end closes would take its last message along.
     await this.#prepared;
     send(channel, call.splice(0)); // nobody holds it for as long as the run takes

@@ -113,7 +113,7 @@ export class WorkloadPool implements AsyncDisposable {
   constructor(options: WorkloadPoolOptions = {}) {
     const { size = 1, preload = [], ...rest }: WorkloadPoolOptions = record('options', options);
     this.#options = rest;
-    this.#plan = { ...planWorkload(rest), timeoutMs: 0 };
+    this.#plan = planWorkload(rest);
     this.#size = integer('options.size', size, 0, 1_024);
     if (!Array.isArray(preload)) throw invalidType('options.preload', 'an array', preload);
     this.#preload = preload.map((module, i) => moduleUrl(`options.preload[${i}]`, module));

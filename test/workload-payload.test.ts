@@ -217,6 +217,21 @@ describe('progress', () => {
     expect(grown, 'MiB that we hold').toBeLessThan(100);
   });
 
+  it('a reader that stands still holds up the run, but not the news of how its process ended', async () => {
+    const run = work(scenario, 'pours100ThenExits', 3);
+    const reader = run.progress[Symbol.asyncIterator]();
+    const seen = [(await reader.next()).value];
+    expect((await run.ended).exit).toMatchObject({ code: 3 });
+    const error = await rejection(
+      (async () => {
+        for await (const value of { [Symbol.asyncIterator]: () => reader }) seen.push(value);
+      })(),
+    );
+    expect(seen).toEqual(Array.from({ length: 100 }, (_, i) => i));
+    expect(error).toMatchObject({ code: 'ERR_WORKLOAD_EXITED', exit: { code: 3 } });
+    expect(await rejection(run)).toBe(error);
+  });
+
   it('two readers share it; one that comes late gets the end alone', async () => {
     const run = work(scenario, 'count', 50);
     const seen: number[] = [];

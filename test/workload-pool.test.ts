@@ -141,6 +141,17 @@ describe('its end', () => {
     await pool[Symbol.asyncDispose]();
   });
 
+  it('close() ends a run whose progress nobody takes any more', async () => {
+    const pool = open();
+    const held = run(pool, 'pour', { times: 1e6, size: 1_000 });
+    const reader = held.progress[Symbol.asyncIterator]();
+    await reader.next();
+    const failed = rejection(held);
+    await pool.close();
+    expect(await failed).toMatchObject({ code: 'ERR_WORKLOAD_POOL_CLOSED' });
+    expect(await rejection(reader.next())).toMatchObject({ code: 'ERR_WORKLOAD_POOL_CLOSED' });
+  });
+
   it('close() while its processes are being started', async () => {
     for (let round = 0; round < scaled(40); round++) {
       const pool = open({ size: 3 });

@@ -44,6 +44,11 @@ export async function count(to, { progress }) {
   return 'counted';
 }
 
+export async function pours100ThenExits(code, { progress }) {
+  for (let i = 0; i < 100; i++) await progress(i);
+  process.exit(code);
+}
+
 /** Progress of `size` bytes each, as fast as back-pressure lets it; each says how many were sent before. */
 export async function pour({ times, size }, { progress }) {
   for (let i = 0; i < times; i++) await progress({ i, filler: Buffer.alloc(size) });
