@@ -102,7 +102,10 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   groups?: readonly number[];
   /** Before spawn settles: rejects with AbortError. Afterwards: enters teardown. */
   signal?: AbortSignal;
-  /** Milliseconds from exec to teardown (default: none). */
+  /**
+   * Milliseconds from exec to teardown (default: none). Under containment 'tree' from the command's start: one that hangs
+   * before exec, on a mount that does not answer, is killed, and spawn rejects with ETIMEDOUT. Elsewhere `signal` ends that.
+   */
   timeoutMs?: number;
   /** Milliseconds after the leader's end before a pipe that somebody still holds is cut (default 1,000). */
   drainMs?: number;
