@@ -6,6 +6,7 @@
     "sanitize%": "",
   },
   "target_defaults": {
+    "defines": ["PROCGROUP_BUILD=<!(node scripts/protocol-build.mjs)"],
     "cflags": ["-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"],
     "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
     "cflags_cc": [

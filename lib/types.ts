@@ -97,7 +97,10 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   groups?: readonly number[];
   /** Before spawn settles: rejects with AbortError. Afterwards: enters teardown. */
   signal?: AbortSignal;
-  /** Milliseconds from exec to teardown (default: none). */
+  /**
+   * Milliseconds from exec to teardown (default: none). Under containment 'tree' from the command's start: one that hangs
+   * before exec, on a mount that does not answer, is killed, and spawn rejects with ETIMEDOUT. Elsewhere `signal` ends that.
+   */
   timeoutMs?: number;
   /** Milliseconds from exec to a teardown with cause 'lease', unless renewLease() moves it (default: none). */
   leaseMs?: number;

@@ -1,8 +1,9 @@
 // Builds the guardian, a static executable without a C++ runtime: by musl-gcc where it is there, else by the system's C++
 // compiler and its static libc (larger, slower to exec). Usage: node scripts/build-guardian.mjs [asan]
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { protocolBuild } from './protocol-build.mjs';
 import { root, run } from './support.mjs';
 
 /** Of the engine, what the guardian links: not the supervisor's side. */
@@ -16,6 +17,7 @@ const has = (program) => spawnSync(program, ['--version'], { stdio: 'ignore' }).
 /** The exit status of the compiler. */
 export function buildGuardian(variant = 'plain') {
   const out = guardianPath(variant);
+  const started = new Date();
   mkdirSync(join(out, '..'), { recursive: true });
   const own = readdirSync(join(root, 'native/guardian')).filter((name) => name.endsWith('.cc'));
   const sources = [...own.map((name) => `native/guardian/${name}`), ...CORE.map((name) => `native/core/${name}.cc`)];
@@ -25,6 +27,7 @@ export function buildGuardian(variant = 'plain') {
     '-D_GNU_SOURCE',
     '-DPROCGROUP_GUARDIAN',
     `-DPROCGROUP_VERSION="${version}"`,
+    `-DPROCGROUP_BUILD=${protocolBuild()}`,
     '-Inative',
     '-Wall',
     '-Wextra',
@@ -41,12 +44,14 @@ export function buildGuardian(variant = 'plain') {
   const sanitized = variant === 'asan';
   const musl = !sanitized && has('musl-gcc');
   const compiler = musl ? 'musl-gcc' : (process.env.CC ?? 'gcc');
+  // Since GCC 12.
+  const smallest = spawnSync(compiler, ['-Oz', '-E', '-x', 'c', '/dev/null']).status === 0 ? '-Oz' : '-Os';
   // Few pages: all of it is resident, and private where only one guardian runs.
   const pages = ['-ffunction-sections', '-Wl,--gc-sections', '-Wl,-z,noseparate-code', '-Wl,-z,norelro'];
   const kind = sanitized
     ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
     : [
-        '-Os',
+        smallest,
         '-fno-inline-functions-called-once',
         '-flto',
         '-fno-pie',
@@ -65,7 +70,10 @@ export function buildGuardian(variant = 'plain') {
   // Linked beside its place and moved there: a running guardian keeps its file.
   const inputs = [...sources, '-x', 'none', child];
   status = run(compiler, [...language, ...common, ...kind, ...inputs, '-o', `${out}.new`], { cwd: root });
-  if (status === 0) renameSync(`${out}.new`, out);
+  if (status !== 0) return status;
+  // As old as the start, so that a source edited during the build counts as newer.
+  utimesSync(`${out}.new`, started, started);
+  renameSync(`${out}.new`, out);
   return status;
 }
 

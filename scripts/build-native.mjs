@@ -24,7 +24,7 @@ export function buildNative(variant) {
 
   if (directory !== root) {
     mkdirSync(directory, { recursive: true });
-    for (const name of ['binding.gyp', 'native']) {
+    for (const name of ['binding.gyp', 'native', 'scripts']) {
       rmSync(join(directory, name), { force: true });
       symlinkSync(join('..', name), join(directory, name));
     }

@@ -2,6 +2,7 @@
 // Needs nothing but Node, npm, python3, make and a C++ compiler; does nothing where everything is current.
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildGuardian, guardianPath } from './build-guardian.mjs';
 import { addonPath, buildNative } from './build-native.mjs';
 import { programs, root, run } from './support.mjs';
 
@@ -46,6 +47,11 @@ export function ensureBuilt() {
   if (stale(addonPath('plain'), ['native', 'binding.gyp', 'package-lock.json'])) {
     console.error('procgroup: building the addon');
     step('the build of the addon', buildNative('plain'));
+  }
+  // With the addon; by itself where its own recipe is newer, or where it is missing.
+  if (stale(guardianPath(), ['native', 'package.json', 'scripts/build-guardian.mjs', 'scripts/protocol-build.mjs'])) {
+    console.error('procgroup: building the guardian');
+    step('the build of the guardian', buildGuardian());
   }
   const entry = join(root, 'dist/index.js');
   if (stale(entry, ['lib', 'tsconfig.json', 'package-lock.json'])) {

@@ -27,11 +27,18 @@ const corpus = join(root, 'test/fuzz/corpus');
 mkdirSync(grown, { recursive: true });
 
 const sources = [
-  ...['serve', 'news', 'guard_end', 'guard', 'tree'].map((name) => `native/guardian/${name}.cc`),
+  ...['serve', 'news', 'guard_end', 'guard_start', 'guard', 'tree'].map((name) => `native/guardian/${name}.cc`),
   ...['teardown', 'group'].map((name) => `native/core/${name}.cc`),
   ...['world', 'fake_kernel', 'guardian_fuzz'].map((name) => `test/fuzz/${name}.cc`),
 ];
-const language = ['-std=c++20', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wno-unused-private-field'];
+const language = [
+  '-std=c++20',
+  '-D_GNU_SOURCE',
+  '-DPROCGROUP_BUILD=1',
+  '-Wall',
+  '-Wextra',
+  '-Wno-unused-private-field',
+];
 const sanitizers = ['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=undefined'];
 const places = ['-include', 'test/fuzz/fake_system.h', '-Inative', '-Itest/fuzz'];
 const build = ['-g', '-O1', '-fno-omit-frame-pointer', ...language, ...sanitizers, ...places, ...sources];

@@ -50,7 +50,12 @@ async function clangTidy() {
   }
   const flags = [
     ...['-x', 'c++', '-std=gnu++20', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics', '-Wall', '-Wextra'],
-    ...['-DNAPI_VERSION=9', '-DNODE_ADDON_API_DISABLE_DEPRECATED', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'],
+    ...[
+      '-DPROCGROUP_BUILD=1',
+      '-DNAPI_VERSION=9',
+      '-DNODE_ADDON_API_DISABLE_DEPRECATED',
+      '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+    ],
     ...['-Inative', '-isystem', join(prefix, 'include/node'), '-isystem', 'node_modules/node-addon-api'],
   ];
   const queue = sources(['native'], /\.cc$/);

@@ -37,6 +37,8 @@ it('S6: during a teardown the report keeps its cause', async () => {
   const { group } = await startTree(scenario, 'treeactor', ['mixed'], {
     teardown: [{ signal: 'SIGTERM', graceMs: 20_000 }],
   });
+  const states: string[] = [];
+  group.onStateChange(({ state }) => states.push(state));
   const stopping = group.stop();
   await waitUntil(() => group.state === 'draining');
   process.kill(guardianOf(group), 'SIGKILL');
@@ -44,6 +46,11 @@ it('S6: during a teardown the report keeps its cause', async () => {
   expect(report).toMatchObject({ empty: true, cause: 'stop', survivors: [] });
   expect(report.notes).toContain('guardian-lost');
   expect(scenario.alive()).toEqual([]);
+  await waitUntil(() => states.at(-1) === 'empty');
+  expect(
+    states.filter((state) => state === 'draining'),
+    'told once',
+  ).toHaveLength(1);
 });
 
 it('S6: after the leader has exited its status stays what it was', async () => {

@@ -1,6 +1,9 @@
 // What engine and guardian say to each other, tampered with on the way by native/fakeguardian.c: packets that are cut, too
 // long, of another build or not of ours are refused on both sides, as a typed error or a lost guardian, and nobody is left.
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SpawnError, type SpawnOptions, spawn } from '../dist/index.js';
 import { childrenOf, openFds, waitUntil, zombieChildrenOf } from './support/oracle.js';
@@ -177,6 +180,34 @@ describe('news that the engine refuses', () => {
     expect(report.notes).toContain('guardian-lost');
     expect(await group.exited).toMatchObject({ code: null });
   });
+});
+
+it('the build number follows from what the messages are made of', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'procgroup-protocol-'));
+  scenario.defer(() => rmSync(folder, { recursive: true }));
+  cpSync(`${root}native`, folder, { recursive: true });
+  const number = (...of: string[]) =>
+    execFileSync(process.execPath, [`${root}scripts/protocol-build.mjs`, ...of], { encoding: 'utf8' }).trim();
+  const ours = number();
+  expect(ours).toMatch(/^0x[1-9a-f][0-9a-f]*$/);
+  expect(number(folder)).toBe(ours);
+  const edit = (name: string, from: string, to: string) => {
+    const text = readFileSync(join(folder, name), 'utf8');
+    expect(text).toContain(from);
+    writeFileSync(join(folder, name), text.replace(from, to));
+    const edited = number(folder);
+    writeFileSync(join(folder, name), text);
+    return edited;
+  };
+  const edits = [
+    edit('core/protocol.h', 'int32_t cause, empty', 'int32_t empty, cause'),
+    edit('core/procfs.h', 'pid_t sid;', ''),
+    edit('core/result.h', 'Guardian,', ''),
+    edit('core/teardown.h', 'uint64_t grace_ns;', 'uint32_t grace_ns;'),
+    edit('core/supervisor.h', 'Echild }', 'Echild, Other }'),
+  ];
+  expect(new Set([ours, ...edits]).size).toBe(6);
+  expect(edit('core/reaper.cc', 'reaper.h', 'other.h'), 'control: what is not part of it').toBe(ours);
 });
 
 describe('a program that is no guardian', () => {

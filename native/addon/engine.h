@@ -113,7 +113,7 @@ class Engine final : Listener {
   void run_spawner(Spawner* spawner);
   void run_holders(const Job& job);
   Error prepare_tree(Job* job);
-  void tree_spawned(Job* job, SpawnResult* result, Error* error);
+  void tree_spawned(Job* job, SpawnResult* result);
   void settle_tree(Group& group, Event* event);
   void spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext* context);
   int start_waiter(void* (*main)(void*), Waiter* waiter);

@@ -28,6 +28,7 @@ const char* signal_name(int sig) {
 }  // namespace
 
 void Engine::on_leader_exit(Group& group) {
+  if (group.starting) return;  // a spawn that has not settled
   Event event = make_event(EventType::Exit, group);
   const WaitStatus& exit = group.exit;
   bool exact = group.exit_kind == ExitStatusKind::Exact;
@@ -44,7 +45,7 @@ void Engine::on_leader_exit(Group& group) {
 }
 
 void Engine::on_draining(Group& group) {
-  if (group.starting) return;  // a spawn that has not settled
+  if (group.starting) return;
   Event event = make_event(EventType::Draining, group);
   event.row[2] = static_cast<double>(group.report.cause);
   post(group.owner, std::move(event));

@@ -32,12 +32,10 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
   Error error = result->error;
   if (error.failed() && job->cancelled) error = make_error(ECANCELED, Stage::Clone, "clone");
   if (!error.failed() && job->tree) {
-    tree_spawned(job.get(), result, &error);
-    if (!error.failed()) {
-      wake_for_deadline();
-      unlock();
-      return;
-    }
+    tree_spawned(job.get(), result);
+    wake_for_deadline();
+    unlock();
+    return;
   } else if (!error.failed()) {
     GroupRef ref;
     ref.leader = result->pid;
@@ -51,10 +49,7 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
   }
   if (group != nullptr && !group->ref.pidfd.valid()) {
     int r = start_waiter(exit_waiter_main, new Waiter{this, group->id(), 0, 0, group->ref.leader, -1});
-    if (r < 0) {
-      error = make_error(-r, Stage::Register, "pthread_create");
-      group = supervisor_.discard(group);
-    }
+    if (r < 0) error = make_error(-r, Stage::Register, "pthread_create");
   }
   if (group == nullptr) {
     for (int fd : result->parent_ends) {
@@ -74,6 +69,17 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
   group->killer_for = job->killer_for;
   group->killer_signal = job->killer_signal;
   if (job->killer) killers_.emplace_back(group->id(), job->killer);
+  if (error.failed()) {  // it lives, but cannot be watched
+    for (int fd : result->parent_ends) {
+      if (fd >= 0) close(fd);
+    }
+    if (job->killer_for != 0) supervisor_.killer_failed(job->killer_for, error.err);
+    group->killer_for = 0;
+    supervisor_.discard(*group, error);
+    wake_for_deadline();
+    unlock();
+    return;
+  }
   // The privileged killer of a teardown at exit is not part of what is torn down: its own timeout bounds it.
   bool ending = shutting_down_ && job->killer_for == 0;
   if (job->cancelled || ending) {

@@ -52,17 +52,13 @@ Error Engine::prepare_tree(Job* job) {
 }
 
 // Under the lock. The guardian lives; Started or Failed settles the spawn.
-void Engine::tree_spawned(Job* job, SpawnResult* result, Error* error) {
+void Engine::tree_spawned(Job* job, SpawnResult* result) {
+  Error error;
   Group* group = supervisor_.adopt_tree(result->pid, std::move(result->pidfd), std::move(job->socket),
-                                        std::move(job->options), job->environment, error);
-  if (group == nullptr) return;
+                                        std::move(job->options), job->environment, &error);
   if (!group->guardian_pidfd.valid()) {
     int r = start_waiter(exit_waiter_main, new Waiter{this, group->id(), 0, 0, group->guardian, -1});
-    if (r < 0) {
-      *error = make_error(-r, Stage::Register, "pthread_create");
-      supervisor_.discard(group);
-      return;
-    }
+    if (r < 0) error = make_error(-r, Stage::Register, "pthread_create");
   }
   group->ticket = job->ticket;
   group->held = job->held;
@@ -72,6 +68,7 @@ void Engine::tree_spawned(Job* job, SpawnResult* result, Error* error) {
   if (job->killer) killers_.emplace_back(group->id(), job->killer);
   std::vector<int> ends(result->parent_ends.begin(), result->parent_ends.end());
   starting_.emplace_back(group->id(), std::move(ends));
+  if (error.failed()) return supervisor_.discard(*group, error);
   if (job->cancelled || shutting_down_) {
     group->cancelled_owner = job->environment;
     group->owner = 0;

@@ -33,6 +33,21 @@ bool Supervisor::reap(Group& group) {
 
 void Supervisor::reap_later(Group& group) { timers_.arm(&group.tracer_timer, now_ns() + kTracerRetry); }
 
+// A child that was given up while a tracer held it: its zombie is ours for as long as nobody takes it.
+void Supervisor::reap_without_group(pid_t child) {
+  late_.push(child);
+  late_timer_.kind = kLate;
+  if (!late_timer_.armed()) timers_.arm(&late_timer_, now_ns() + kMaxRetry);
+}
+
+void Supervisor::reap_late() {
+  for (size_t i = late_.size(); i-- > 0;) {
+    WaitStatus status;
+    if (sys_waitid_exit(-1, late_[i], 0, &status) < 0 || status.ready) late_.remove_swap(i);
+  }
+  if (!late_.empty()) timers_.arm(&late_timer_, now_ns() + kMaxRetry);
+}
+
 void Supervisor::leader_ready(Group& group) {
   if (group.attached) {
     unwatch_leader(group);

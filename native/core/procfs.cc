@@ -58,7 +58,9 @@ bool parse_stat(char* text, ProcStat* out) {
   out->ppid = static_cast<pid_t>(number(&c));
   out->pgid = static_cast<pid_t>(number(&c));
   out->sid = static_cast<pid_t>(number(&c));
-  for (int field = 7; field < 20; field++) number(&c);
+  for (int field = 7; field < 9; field++) number(&c);
+  out->flags = static_cast<uint32_t>(number(&c));
+  for (int field = 10; field < 20; field++) number(&c);
   out->num_threads = static_cast<int>(number(&c));
   number(&c);
   out->start_time = number(&c);

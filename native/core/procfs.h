@@ -17,12 +17,15 @@ struct ProcStat {
   char state;
   char comm[17];
   int num_threads;
+  uint32_t flags;       // the kernel's PF_ flags
   uint64_t start_time;  // clock ticks after boot
   uint64_t rss_bytes;
 
   // A process whose main thread ended reads Z while other threads run on: it is dead only with one thread left.
   bool alive() const { return (state != 'Z' && state != 'X' && state != 'x') || num_threads > 1; }
 };
+
+constexpr uint32_t kPfForkNoExec = 0x40;  // it has not called execve(2) since its fork
 
 struct Holder {
   pid_t pid;

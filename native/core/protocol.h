@@ -11,10 +11,10 @@
 namespace procgroup {
 
 #ifndef PROCGROUP_BUILD
-#define PROCGROUP_BUILD 1
+#error "PROCGROUP_BUILD is not defined: see scripts/protocol-build.mjs"
 #endif
 constexpr uint32_t kMagic = 0x70674701;
-constexpr uint32_t kBuild = PROCGROUP_BUILD;  // raised with every change of this file
+constexpr uint32_t kBuild = PROCGROUP_BUILD;  // a hash of this file and of what it includes
 
 constexpr int kMaxSteps = 16;
 constexpr int kMaxRlimits = 16;

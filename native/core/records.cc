@@ -8,6 +8,7 @@
 namespace procgroup {
 namespace {
 
+constexpr uint64_t kFirstLook = 1'000'000;       // 1 ms
 constexpr uint32_t kGenerationMask = 0xfffffff;  // an id stays below 2^53: it travels as a double
 
 }  // namespace
@@ -101,26 +102,24 @@ Group* Supervisor::adopt(GroupRef&& ref, GroupOptions&& options, uint32_t owner,
   group->ladder.configure(group->options.ladder.data(), group->options.ladder.size(), group->options.kill_wait_ns);
   if (group->ref.pidfd.valid()) {
     int r = reaper_->add(group->ref.pidfd.get(), {kLeader, group->slot, group->generation});
-    if (r < 0) {
-      *error = make_error(-r, Stage::Register, "epoll_ctl");
-      return discard(group);
-    }
-    group->leader_watched = true;
+    if (r < 0) *error = make_error(-r, Stage::Register, "epoll_ctl");
+    group->leader_watched = r == 0;
   }
   if (group->options.timeout_ns != 0) timers_.arm(&group->timeout_timer, now_ns() + group->options.timeout_ns);
   start_lease(*group);
   return group;
 }
 
-Group* Supervisor::discard(Group* group) {
-  if (group->tree)
-    signal_process(group->guardian_pidfd.get(), group->guardian, SIGKILL);
+void Supervisor::discard(Group& group, const Error& error) {
+  group.starting = true;  // what becomes of it is told as the failure of a spawn
+  group.failure = error;
+  group.held = true;
+  if (group.tree)
+    lose_guardian(group);
   else
-    signal_group(group->ref, SIGKILL);
-  WaitStatus status;
-  sys_waitid_exit_blocking(group->tree ? group->guardian : group->ref.leader, &status);
-  free_group(group);
-  return nullptr;
+    begin(group, Cause::Abort, true);
+  // No event tells its end: it is asked for by timer.
+  timers_.arm(&group.tracer_timer, now_ns() + kFirstLook);
 }
 
 Group* Supervisor::attach(pid_t pgid, GroupOptions&& options, uint32_t owner, int* err) {

@@ -71,10 +71,11 @@ Group* Supervisor::adopt_tree(pid_t guardian, Fd&& pidfd, Fd&& socket, GroupOpti
     r = reaper_->add(group->guardian_pidfd.get(), {kGuardian, group->slot, group->generation});
   }
   if (r == 0) r = reaper_->add(group->socket.get(), {kSocket, group->slot, group->generation});
-  if (r < 0) {
-    *error = make_error(-r, Stage::Register, "epoll_ctl");
-    return discard(group);
-  }
+  if (r < 0) *error = make_error(-r, Stage::Register, "epoll_ctl");
+  // The guardian keeps the timeout. One that hangs itself before the command's start (a directory of PATH on a mount
+  // that does not answer) is ended from here.
+  uint64_t timeout = group->options.timeout_ns;
+  if (timeout != 0 && timeout < kNever / 64) timers_.arm(&group->timeout_timer, now_ns() + timeout + kOrderSlack);
   return group;
 }
 
@@ -130,15 +131,18 @@ void Supervisor::on_socket(Group& group) {
 void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
   switch (news.type) {
     case News::Started:
-      group.starting = false;
       group.ref.leader = news.pid, group.ref.pgid = news.pgid, group.ref.sid = news.sid;
       group.ref.pidfd.reset(move_high(pidfd.release(), high_fd_));
       if ((features_ & kFeaturePidfdGroup) && group.ref.pidfd.valid() && news.pid == news.pgid) {
         group.ref.pin = Pin::PidfdGroup;
       }
+      if (group.failure.failed()) return;  // given up meanwhile
+      group.starting = false;
+      timers_.cancel(&group.timeout_timer);
       start_lease(group);
       return listener_->on_started(group);
     case News::Failed:
+      group.told_failed = true;
       group.failure = make_error(news.err, static_cast<Stage>(news.stage), "", news.index);
       group.failure.term_signal = news.term_signal;
       memcpy(group.failure_syscall, news.syscall, sizeof group.failure_syscall - 1);
@@ -216,17 +220,18 @@ void Supervisor::on_guardian_exit(Group& group) {
     // Dead, but its tracer does not let go: readable for ever, so it is asked by timer, and at last given up for lost.
     if (group.guardian_pidfd.valid()) reaper_->remove(group.guardian_pidfd.get());
     if (++group.retries <= kTracerPatience) return timers_.arm(&group.tracer_timer, now_ns() + kTracerPause);
+    reap_without_group(group.guardian);
   }
   forget_guardian(group);
   timers_.cancel(&group.ladder_timer);
   if (group.starting) {
-    bool told = group.failure.failed();
-    if (!told) {
-      group.failure = make_error(0, Stage::Guardian, "execve");
-      group.failure.term_signal = status.signal != 0 ? status.signal : SIGKILL;
+    if (!group.failure.failed()) {
+      bool late = group.report.cause == Cause::Timeout;
+      group.failure = make_error(late ? ETIMEDOUT : 0, Stage::Guardian, "execve");
+      if (!late) group.failure.term_signal = status.signal != 0 ? status.signal : SIGKILL;
     }
     // Where it could not say that the command failed, that may run already, and have started others.
-    if (!told || (group.report.notes & kNoteProtocol)) return hunt(group);
+    if (!group.told_failed || (group.report.notes & kNoteProtocol)) return hunt(group);
     listener_->on_failed(group, group.failure);
     return free_group(&group);
   }
@@ -286,8 +291,8 @@ void Supervisor::hunt(Group& group) {
     take_terminal_back(group);
     if (!group.starting) listener_->on_leader_exit(group);
   }
-  // What had been asked for before is what entered the teardown, also where it was never heard.
-  if (group.phase == Phase::Draining) group.phase = Phase::LeaderExited;
+  // What had been asked for before is what entered the teardown, also where it was never heard. Where the guardian had
+  // begun, the teardown goes on, and is not told a second time.
   begin(group, group.report.cause == Cause::None ? Cause::Guardian : group.report.cause, true);
 }
 

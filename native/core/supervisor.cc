@@ -236,6 +236,10 @@ void Supervisor::on_event(Token token) {
 
 void Supervisor::on_timers(uint64_t now) {
   while (Timer* timer = timers_.take_due(now)) {
+    if (timer == &late_timer_) {
+      reap_late();
+      continue;
+    }
     Group& group = *static_cast<Group*>(timer->owner);
     switch (static_cast<TimerKind>(timer->kind)) {
       case kTimeout:
@@ -267,6 +271,8 @@ void Supervisor::on_timers(uint64_t now) {
           on_guardian_exit(group);
         else
           leader_ready(group);
+        break;
+      case kLate:
         break;
     }
   }

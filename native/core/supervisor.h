@@ -118,6 +118,7 @@ struct Group {
   bool tree = false;      // a guardian runs the ladder
   bool starting = false;  // the command has not been heard of yet
   bool told_gone = false;
+  bool told_failed = false;
   bool begin_sent = false;
   uint32_t census_out = 0;  // orders that have not been answered
   bool kill_sent = false;
@@ -169,15 +170,17 @@ class Supervisor {
   }
   uint32_t features() const { return features_; }
 
-  // A new record for a leader that has just been spawned; `ref` holds its placement and pidfd.
+  // A new record for a leader that has just been spawned; `ref` holds its placement and pidfd. Where it cannot be
+  // watched, with an error: then it has to be discarded.
   Group* adopt(GroupRef&& ref, GroupOptions&& options, uint32_t owner, Error* error);
   // A record for a group that somebody else started. Null with an errno (ESRCH, EPERM ...) where it is not there.
   Group* attach(pid_t pgid, GroupOptions&& options, uint32_t owner, int* err);
-  // A record for a guardian that has just been spawned; Started or Failed follows.
+  // A record for a guardian that has just been spawned; Started or Failed follows. Error: as above.
   Group* adopt_tree(pid_t guardian, Fd&& pidfd, Fd&& socket, GroupOptions&& options, uint32_t owner, Error* error);
   Group* find(uint64_t id);
-  // Kills, reaps and forgets a group that could not be watched. Returns null.
-  Group* discard(Group* group);
+  // Kills and forgets a group that cannot be watched. on_failed is told when nothing is left of it, or after
+  // killWaitMs: a child that a tracer holds, or in uninterruptible sleep, is not waited for here.
+  void discard(Group& group, const Error& error);
   size_t count() const { return live_; }
   size_t undecided() const;  // groups whose end is not known yet
 
@@ -214,7 +217,7 @@ class Supervisor {
   };  // kForeign: for the owner of the loop
 
  private:
-  enum TimerKind : int32_t { kTimeout, kLadder, kRetry, kTracer, kLease };
+  enum TimerKind : int32_t { kTimeout, kLadder, kRetry, kTracer, kLease, kLate };
 
   Group* allocate();
   void free_group(Group* group);
@@ -230,6 +233,8 @@ class Supervisor {
   bool reap(Group& group);
   void reap_later(Group& group);
   void unwatch_leader(Group& group);
+  void reap_without_group(pid_t child);
+  void reap_late();
   void killer_ended(Group& killer);
   void take_terminal_back(Group& group);
 
@@ -276,6 +281,8 @@ class Supervisor {
   ProcFs proc_;         // the loop's: scans run without the lock
   ProcFs caller_proc_;  // signal() and attach(): under the lock, on the caller's thread
   Timers timers_;
+  Timer late_timer_;
+  Vec<pid_t> late_;  // children of ours, dead or dying, that no group waits for any more
   Vec<Group*> slots_;  // null: free
   Vec<uint32_t> generations_;
   Vec<uint32_t> free_slots_;

@@ -70,29 +70,27 @@ void Run::start(uint64_t signal_mask) {
   guard_.start(command, config_, ~uint64_t{0}, owns_terminal_ && terminal_.ours() ? terminal_.fd() : -1, signal_mask);
 }
 
-// Until exec has succeeded or failed its verdict is awaited, and signals wait in the kernel; then signals.
 void Run::wait() {
-  bool started = guard_.verdict_settled();
-  int first = started ? guard_.signal_fd() : guard_.starting_again() ? -1 : guard_.verdict_fd();
-  struct pollfd polled[] = {{first, POLLIN, 0},
-                            {guard_.watch_fd(), POLLIN, 0},
-                            {started ? stop_signal_.fd() : -1, POLLIN, 0},
-                            {guard_.leader_fd(), POLLIN, 0}};
+  enum { kSignals, kVerdict, kMember, kStop, kLeader, kSources };
+  struct pollfd polled[kSources] = {
+      {guard_.signal_fd(), POLLIN, 0},
+      {guard_.verdict_fd(), POLLIN, 0},
+      {guard_.watch_fd(), POLLIN, 0},
+      {guard_.verdict_settled() ? stop_signal_.fd() : -1, POLLIN, 0},
+      {guard_.leader_fd(), POLLIN, 0},
+  };
   uint64_t deadline = guard_.deadline();
   if (stop_signal_.deadline() < deadline) deadline = stop_signal_.deadline();
   uint64_t now = deadline == kNever ? 0 : now_ns();
   uint64_t left = deadline > now ? deadline - now : 0;
   struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
-  ppoll(polled, sizeof polled / sizeof *polled, deadline == kNever ? nullptr : &timeout, nullptr);
-  if (polled[1].revents != 0) guard_.on_child();
-  if (polled[2].revents != 0) on_stop_signal();
-  if (polled[0].revents != 0) {
-    if (started)
-      on_signals();
-    else
-      guard_.on_verdict();
-  }
-  if (polled[3].revents != 0) guard_.on_leader_dead();
+  ppoll(polled, kSources, deadline == kNever ? nullptr : &timeout, nullptr);
+  if (polled[kVerdict].revents != 0) guard_.on_verdict();
+  hand_on_early();
+  if (polled[kMember].revents != 0) guard_.on_child();
+  if (polled[kStop].revents != 0) on_stop_signal();
+  if (polled[kSignals].revents != 0) on_signals();
+  if (polled[kLeader].revents != 0) guard_.on_leader_dead();
   if (deadline != kNever || guard_.deadline() != kNever) {
     now = now_ns();
     guard_.on_deadline(now);
@@ -110,8 +108,10 @@ void Run::on_signals() {
     for (ssize_t i = 0; i < n / static_cast<ssize_t>(sizeof *infos); i++) {
       if (infos[i].ssi_signo == SIGCHLD)
         child = true;
-      else
+      else if (guard_.verdict_settled())
         received(infos[i]);
+      else
+        received_early(infos[i]);
     }
   } while (n == sizeof infos);
   if (child) guard_.on_child();
@@ -132,6 +132,30 @@ void Run::on_stop_signal() {
   else
     stop_signal_.drop();
   stop_requested_ |= before;
+  if (stop_signal_.kept() && halted_) command_stopped(SIGTSTP);  // no more news of it will come
+}
+
+// Before exec there is nobody to hand a signal on to. One that would end the command ends what is to become it, and
+// waits for nobody: its exec may never come back. The others wait for it.
+void Run::received_early(const struct signalfd_siginfo& info) {
+  int sig = static_cast<int>(info.ssi_signo);
+  int target = options_.rewrite[sig];
+  bool ends = target == SIGTERM || target == SIGINT || target == SIGQUIT || target == SIGHUP;
+  if (ends && !is_ignored(target) && !guard_.hear_verdict()) {
+    early_signal_ = target;
+    return guard_.begin(Cause::Stop, false, 0);
+  }
+  // What the terminal or the kernel has to say is not for a command that is not there.
+  if (info.ssi_code != SI_KERNEL) early_ |= uint64_t{1} << (sig - 1);
+}
+
+void Run::hand_on_early() {
+  if (!guard_.verdict_settled()) return;
+  for (int sig = 1; early_ != 0; sig++, early_ >>= 1) {
+    struct signalfd_siginfo info = {};
+    info.ssi_signo = static_cast<uint32_t>(sig);
+    if (early_ & 1) received(info);
+  }
 }
 
 void Run::received(const struct signalfd_siginfo& info) {
@@ -182,8 +206,7 @@ void Run::command_stopped(int sig) {
   bool by_us = translated_ || sig == SIGTSTP;
   stop_requested_ = translated_ = false;
   bool had_terminal = terminal_.take_back_from(pgid);
-  struct signalfd_siginfo woken;
-  if (stop_signal_.stop(sig, &woken)) return received(woken);
+  if (stop_signal_.stop(sig)) return;
   if (had_terminal) terminal_.hand_to(pgid);
   if (by_us) send(SIGCONT);
 }

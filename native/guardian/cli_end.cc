@@ -11,6 +11,11 @@ int Run::status_of(const Error& error) const {
   const char* file = options_.command[0];
   text.printable(*file == 0 ? "''" : file);
   bool exec = error.stage == Stage::Exec || error.stage == Stage::Lookup;
+  if (guard_.early_cause() == Cause::Timeout) {
+    warn(text.add(": timed out before it was started, at ").add(error.syscall));
+    return kTimedOut;
+  }
+  if (early_signal_ != 0 && error.term_signal != 0) return 128 + early_signal_;
   if (error.term_signal != 0) {
     warn(text.add(": killed before it was started"));
     return kFailed;

@@ -24,6 +24,8 @@ class Run : public GuardListener {
   void wait();
   void on_signals();
   void on_stop_signal();
+  void received_early(const struct signalfd_siginfo& info);
+  void hand_on_early();
   void received(const struct signalfd_siginfo& info);
   void send(int sig);
   void command_stopped(int sig);
@@ -33,7 +35,7 @@ class Run : public GuardListener {
   void on_started(const Leader& leader) override;
   void on_failed(const Error& error) override;
   void on_exited(const WaitStatus& status) override;
-  void on_stopped(int signal) override { stopped_ = signal; }
+  void on_stopped(int signal) override { stopped_ = signal, halted_ = signal != 0; }
   void on_draining(Cause) override {}
   void on_refused(int, int) override {}
   void on_gone(const Report& report) override;
@@ -45,7 +47,10 @@ class Run : public GuardListener {
   StopSignal stop_signal_;
   ReportFile report_file_;
   WaitStatus exit_;
+  uint64_t early_ = 0;           // received before exec: bit n-1 is signal n
+  int early_signal_ = 0;         // the one that ended the command before exec
   int stopped_ = 0;              // the signal that stopped the command, not acted on yet
+  bool halted_ = false;          // the command is stopped, as far as we know
   bool stop_requested_ = false;  // a signal that we handed on asks for a stop
   bool translated_ = false;      // and SIGSTOP was handed on for it
   bool owns_terminal_ = false;   // the command has it whenever we do; otherwise only once it has asked for it

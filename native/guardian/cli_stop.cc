@@ -19,13 +19,10 @@ void set_blocked(int sig, bool blocked) {
   syscall(SYS_rt_sigprocmask, blocked ? SIG_BLOCK : SIG_UNBLOCK, &one, nullptr, sizeof one);
 }
 
-// What the last SIGCONT said, while it is caught.
-volatile sig_atomic_t g_woken, g_code, g_sender;
-
-void on_continue(int, siginfo_t* info, void*) {
-  g_code = info->si_code;
-  g_sender = info->si_pid;
-  g_woken = 1;
+bool is_pending(uint64_t signals) {
+  uint64_t pending = 0;
+  syscall(SYS_rt_sigpending, &pending, sizeof pending);
+  return (pending & signals) != 0;
 }
 
 }  // namespace
@@ -45,37 +42,23 @@ void StopSignal::drop() {
   if (read(fd_.get(), &unused, sizeof unused) < 0) return;  // there is none
 }
 
-bool StopSignal::stop(int sig, struct signalfd_siginfo* woken) {
+bool StopSignal::stop(int sig) {
   bool pending = kept();
   deadline_ = kNever;
   if (pending || sig == SIGSTOP) sig = SIGTSTP;
-  g_woken = 0;
-  struct sigaction catching = {}, ignored = {}, standard = {}, continue_before, stop_before;
-  catching.sa_sigaction = on_continue;
-  catching.sa_flags = SA_SIGINFO;
-  sigfillset(&catching.sa_mask);
-  ignored.sa_handler = SIG_IGN;
-  standard.sa_handler = SIG_DFL;
-  sigaction(sig, &standard, &stop_before);
-  sigaction(SIGCONT, &catching, &continue_before);
-  set_blocked(SIGCONT, false);
-  // With none pending we make one. A SIGCONT that comes within this very call is lost: nobody else has asked us to
-  // stop, so nobody has reason to continue us before we did. (Not raise(3): it blocks SIGCONT meanwhile.)
-  if (!pending) signal_process(-1, getpid(), sig);
-  if (g_woken) {
-    sigaction(sig, &ignored, nullptr);  // drops what is pending
-  } else {
-    set_blocked(sig, false);  // stopped here
-    set_blocked(sig, true);
+  if (!pending) {
+    if (is_pending(bit(SIGCONT))) return true;
+    // A SIGCONT that comes right now is lost. But nobody else has asked for this stop, so nobody continues us before
+    // it.
+    signal_process(-1, getpid(), sig);
   }
-  set_blocked(SIGCONT, true);
-  sigaction(SIGCONT, &continue_before, nullptr);
-  sigaction(sig, &stop_before, nullptr);
-  *woken = {};
-  woken->ssi_signo = SIGCONT;
-  woken->ssi_code = g_code;
-  woken->ssi_pid = static_cast<uint32_t>(g_sender);
-  return g_woken != 0;
+  // As the kernel takes and gives it; all zero is SIG_DFL.
+  unsigned long standard[4] = {}, before[4] = {};
+  syscall(SYS_rt_sigaction, sig, standard, before, sizeof(uint64_t));
+  set_blocked(sig, false);  // stopped here
+  set_blocked(sig, true);
+  syscall(SYS_rt_sigaction, sig, before, nullptr, sizeof(uint64_t));
+  return is_pending(bit(SIGCONT) | bit(SIGTSTP));
 }
 
 }  // namespace procgroup

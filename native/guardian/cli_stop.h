@@ -29,9 +29,9 @@ class StopSignal {
   void drop();
 
   // Stops this process until SIGCONT, as SIGTSTP would by default where one is kept, else as `sig` (SIGSTOP: as
-  // SIGTSTP). That SIGCONT, or one that came before, comes back in `woken`. False: the kernel did not stop us, since
-  // nobody would continue us (our group is orphaned, or we are an init).
-  bool stop(int sig, struct signalfd_siginfo* woken);
+  // SIGTSTP). That SIGCONT, or one that came before, is then pending. False: the kernel did not stop us, since nobody
+  // would continue us (our group is orphaned, or we are an init).
+  bool stop(int sig);
 
  private:
   Fd fd_;

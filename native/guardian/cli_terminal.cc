@@ -44,4 +44,10 @@ void reset_action(int sig) {
   syscall(SYS_rt_sigaction, sig, standard, nullptr, sizeof(uint64_t));
 }
 
+bool is_ignored(int sig) {
+  unsigned long action[4] = {};
+  syscall(SYS_rt_sigaction, sig, nullptr, action, sizeof(uint64_t));
+  return action[0] == 1;  // SIG_IGN
+}
+
 }  // namespace procgroup

@@ -30,5 +30,6 @@ bool shares_group();
 
 // To SIG_DFL. sigaction(2).
 void reset_action(int sig);
+bool is_ignored(int sig);
 
 }  // namespace procgroup

@@ -16,7 +16,6 @@
 namespace procgroup {
 namespace {
 
-constexpr int kBusyRetries = 6;              // 1, 2, 4 ... 32 ms apart
 constexpr uint64_t kRoundPause = 2'000'000;  // 2 ms between rounds of killing where no death wakes us, doubled
 // Most trees end by one signal to each group. While its victims are still dying, rounds would only take the processor
 // from them; a tree that forks as fast as it dies gets no more than kPatience.
@@ -29,13 +28,13 @@ bool terminating(int sig) {
   return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
 }
 
+}  // namespace
+
 // kNever where that is beyond the clock.
 uint64_t from_now(uint64_t ns) {
   uint64_t now = now_ns();
   return now + ns < now ? kNever : now + ns;
 }
-
-}  // namespace
 
 int Guard::prepare(bool own_group, int high_fd, Scope scope) {
   high_fd_ = high_fd;
@@ -51,19 +50,6 @@ int Guard::prepare(bool own_group, int high_fd, Scope scope) {
   return signals_.valid() ? 0 : -errno;
 }
 
-void Guard::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, uint64_t signal_mask) {
-  session_ = static_cast<Isolation>(config.isolation) == Isolation::Session;
-  spared_ = config.isolation == 0 ? config.inherit_pgid : 0;
-  ladder_.configure(config.steps, static_cast<size_t>(config.step_count), config.kill_wait_ns);
-  killer_ = config.killer != 0;
-  Error error = leader_.start(command, config, keep_ignored, tty, high_fd_, signal_mask);
-  if (error.failed()) {
-    state_ = GuardState::Empty;
-    return listener_->on_failed(error);
-  }
-  if (config.timeout_ns != 0) timeout_deadline_ = from_now(config.timeout_ns);
-}
-
 // Opened at first use: most commands end without anybody looking at their tree.
 Tree& Guard::tree() {
   if (!tree_open_) {
@@ -73,32 +59,6 @@ Tree& Guard::tree() {
     tree_.limit(scope_, leader_.pid(), leader_.pgid(), session_ ? leader_.sid() : 0);
   }
   return tree_;
-}
-
-void Guard::on_verdict() {
-  if (started_ || again_deadline_ != kNever || !leader_.read_verdict()) return;
-  if (leader_.error().failed()) {
-    WaitStatus status;
-    sys_waitid_exit_blocking(leader_.pid(), &status);
-    leader_exited_ = false;
-    // Somebody still writes the program, or a clone elsewhere holds a copy of the writer's descriptor until its exec.
-    if (leader_.error().err == ETXTBSY && busy_ < kBusyRetries && early_cause_ == Cause::None) {
-      again_deadline_ = now_ns() + (kRoundPause / 2 << busy_++);
-      return;
-    }
-    started_ = true;
-    state_ = GuardState::Empty;
-    return listener_->on_failed(leader_.error());
-  }
-  started_ = true;
-  if (state_ == GuardState::Starting) state_ = GuardState::Running;
-  listener_->on_started(leader_);  // the news first: the supervisor waits for it
-  if (leader_exited_) {            // its end was seen before its start
-    state_ = GuardState::LeaderExited;
-    listener_->on_exited(exit_);
-  }
-  if (early_cause_ != Cause::None) return begin(early_cause_, early_kill_, early_cap_ns_);
-  settle();
 }
 
 // Takes every zombie. The leader's gives its status; the others were adopted. ECHILD is the proof that nobody is left.
@@ -142,7 +102,9 @@ void Guard::leader_ended(const WaitStatus& status) {
 }
 
 void Guard::on_child() {
+  hear_verdict();  // first: it can be told from a death alone only while the zombie is there
   reap();
+  if (verdict_read_ && leader_exited_) return start_over();
   settle();
 }
 
@@ -187,14 +149,8 @@ void Guard::settle() {
 }
 
 void Guard::begin(Cause cause, bool kill, uint64_t grace_cap_ns) {
-  if (done()) return;
-  if (!started_) {
-    early_cause_ = cause;
-    early_kill_ |= kill;
-    if (grace_cap_ns != 0) early_cap_ns_ = grace_cap_ns;
-    if (kill) signal_process(leader_.pidfd(), leader_.pid(), SIGKILL);  // stuck before exec; not reaped yet
-    return;
-  }
+  if (!done() && !started_) end_start(cause, kill, grace_cap_ns);
+  if (done() || !started_) return;
   if (grace_cap_ns != 0) {
     uint64_t cap = from_now(grace_cap_ns);
     ladder_.cap_graces(cap);
@@ -253,20 +209,12 @@ uint64_t Guard::deadline() const {
   if (round_deadline_ < first) first = round_deadline_;
   if (again_deadline_ < first) first = again_deadline_;
   if (held_deadline_ < first) first = held_deadline_;
+  if (start_deadline_ < first) first = start_deadline_;
   return done() ? kNever : first;
 }
 
 void Guard::on_deadline(uint64_t now) {
   if (done()) return;
-  if (again_deadline_ <= now) {
-    again_deadline_ = kNever;
-    Error error = leader_.start_again();
-    if (error.failed()) {
-      started_ = true;
-      state_ = GuardState::Empty;
-      return listener_->on_failed(error);
-    }
-  }
   if (timeout_deadline_ <= now) {
     timeout_deadline_ = kNever;
     begin(Cause::Timeout, false, 0);
@@ -275,6 +223,7 @@ void Guard::on_deadline(uint64_t now) {
     held_deadline_ = kNever;
     on_leader_dead();
   }
+  if (!started_) return on_start_deadline(now);
   // Before the ladder's own deadline: however short its last wait is, SIGKILL has been sent.
   if (!done() && round_deadline_ <= now) {
     tree().kill_round();

@@ -1,5 +1,5 @@
-// One contained tree: its command, its ladder, its end. A single-threaded machine over signalfd and epoll that never
-// blocks.
+// One contained tree: its command, its ladder, its end. A single-threaded machine over signalfd and ppoll that never
+// blocks. guard_start.cc has what comes before exec, guard.cc the rest.
 #pragma once
 #include <stdint.h>
 
@@ -10,6 +10,8 @@
 #include "tree.h"
 
 namespace procgroup {
+
+uint64_t from_now(uint64_t ns);
 
 enum class GuardState : uint8_t { Starting, Running, LeaderExited, Draining, Empty, Survivors };
 
@@ -39,8 +41,8 @@ class Guard {
   void start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, uint64_t signal_mask = 0);
 
   int signal_fd() const { return signals_.get(); }
-  // Changes when the command is started again: -1 while none is awaited.
-  int verdict_fd() const { return leader_.verdict_fd(); }
+  // Changes when the command is started again; -1 while no verdict is awaited.
+  int verdict_fd() const { return started_ ? -1 : leader_.verdict_fd(); }
   // Scope::Group: the pidfd of a member whose end no SIGCHLD tells; -1: none. Readable: call on_child().
   int watch_fd() const { return watched_.get(); }
 
@@ -50,6 +52,10 @@ class Guard {
   void on_child();  // SIGCHLD
   void on_leader_dead();
   void on_verdict();  // verdict_fd() is readable
+  // Reads it where it is there. True once it is settled.
+  bool hear_verdict();
+  // Before exec there is nothing to be graceful to: what has not become the command yet is killed, and on_failed
+  // follows.
   void begin(Cause cause, bool kill, uint64_t grace_cap_ns);
   int forward(int sig);  // to the leader's group only; 0 or a negative errno
   uint64_t deadline() const;
@@ -59,7 +65,8 @@ class Guard {
   bool verdict_settled() const { return started_; }
   // Once verdict_settled(), at leisure.
   void release_start() { leader_.release_stack(); }
-  bool starting_again() const { return again_deadline_ != kNever; }
+  // What ended the command before exec; None: nothing has.
+  Cause early_cause() const { return early_cause_; }
   bool done() const { return state_ == GuardState::Empty || state_ == GuardState::Survivors; }
   const Leader& leader() const { return leader_; }
   bool leader_exited() const { return leader_exited_; }
@@ -68,6 +75,10 @@ class Guard {
   bool released() const { return released_; }
 
  private:
+  void end_start(Cause cause, bool kill, uint64_t grace_cap_ns);
+  void start_over();
+  void start_failed(Error error);
+  void on_start_deadline(uint64_t now);
   void act(LadderAction action);
   void send_step();
   void reap();
@@ -110,7 +121,10 @@ class Guard {
   uint64_t again_deadline_ = kNever;
   uint64_t held_deadline_ = kNever;  // the leader is dead and not waitable: looked at again then
   int held_ = 0;
-  int busy_ = 0;  // times that the program was busy being written
+  uint64_t start_deadline_ = kNever;  // a child that was killed before exec, or has failed, must be gone by then
+  uint64_t kill_wait_ns_ = 0;
+  bool verdict_read_ = false;  // it failed: its zombie is still to be taken
+  int busy_ = 0;               // times that the program was busy being written
 };
 
 }  // namespace procgroup

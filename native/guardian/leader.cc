@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/kernel.h"
+#include "core/procfs.h"
 #include "core/spawn.h"
 
 namespace procgroup {
@@ -88,7 +89,22 @@ Error Leader::clone() {
   return {};
 }
 
-bool Leader::read_verdict() {
+// A process that has not called execve(2) successfully since its fork bears a flag, also as a zombie. proc(5), flags.
+bool Leader::executed() const {
+  ProcFs proc;
+  ProcStat stat;
+  return !proc.open(-1) || !proc.stat(pid_, &stat) || !(stat.flags & kPfForkNoExec);
+}
+
+// With memory of its own it says where it is only when it comes to exec.
+void Leader::give_up() {
+  Stage said = static_cast<Stage>(placed_.stage);
+  Stage stage = shared_ || said == Stage::None ? static_cast<Stage>(plan_.stage) : said;
+  error_ = make_error(0, stage, syscall_of(stage));
+  error_.term_signal = SIGKILL;
+}
+
+bool Leader::read_verdict(bool killed) {
   Verdict verdict;
   for (;;) {
     ssize_t n = read(verdict_.get(), &verdict, sizeof verdict);
@@ -108,9 +124,8 @@ bool Leader::read_verdict() {
         access(candidates_.paths[0], F_OK) == 0) {
       error_.index = -2;
     }
-  } else if (stage != Stage::Exec) {  // killed on its way there
-    error_ = make_error(0, shared_ ? stage : static_cast<Stage>(plan_.stage), "clone");
-    error_.term_signal = SIGKILL;
+  } else if (stage != Stage::Exec || (killed && !executed())) {  // killed on its way there
+    give_up();
   }
   return true;
 }

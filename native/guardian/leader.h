@@ -29,7 +29,11 @@ class Leader {
   Error start_again();
 
   // Call when verdict_fd() is readable. True once it is settled: error() then tells, pid() and placement are final.
-  bool read_verdict();
+  // `killed`: it has been sent SIGKILL, which may have come within execve(2) before exec was certain.
+  bool read_verdict(bool killed);
+  void close_verdict() { verdict_.reset(); }
+  // Its verdict is not awaited any longer: error() says at which stage it was killed.
+  void give_up();
 
   int verdict_fd() const { return verdict_.get(); }
   pid_t pid() const { return pid_; }
@@ -43,6 +47,7 @@ class Leader {
 
  private:
   Error clone();
+  bool executed() const;
   ChildPlan plan_ = {};  // the child reads it until exec
   Candidates candidates_;
   Vec<FdMap> fds_;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/kernel.h"
@@ -47,7 +48,7 @@ bool Service::read_config(Config* config) {
 
 // Copies of the command's descriptors would keep its pipes open after its end.
 void Service::drop_command_descriptors(const Config& config) {
-  drop_due_ = false;
+  dropped_ = true;
   guard_.release_start();
   sys_close_range(0, (config.close_strays ? config.stdio_count : kOwnDescriptors) - 1);
   if (open("/dev/null", O_RDWR) == 0) {
@@ -92,22 +93,20 @@ void Service::wait(const Config& config) {
       {guard_.signal_fd(), POLLIN, 0},
       {alone_ ? -1 : socket_.get(), static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0},
       {alone_ ? -1 : supervisor_.get(), POLLIN, 0},
-      {guard_.verdict_settled() || guard_.starting_again() ? -1 : guard_.verdict_fd(), POLLIN, 0},
+      {guard_.verdict_fd(), POLLIN, 0},
       {guard_.leader_fd(), POLLIN, 0},
   };
-  uint64_t deadline = drop_due_ ? 0 : guard_.deadline();
+  bool drop_due = guard_.verdict_settled() && !dropped_;
+  uint64_t deadline = drop_due ? 0 : guard_.deadline();
   uint64_t now = deadline == 0 || deadline == kNever ? 0 : now_ns();
   uint64_t left = deadline > now ? deadline - now : 0;
   struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
   int n = ppoll(polled, kSources, deadline == kNever ? nullptr : &timeout, nullptr);
-  if (n == 0 && drop_due_) drop_command_descriptors(config);  // while there is nothing to tell
+  if (n == 0 && drop_due) drop_command_descriptors(config);  // while there is nothing to tell
   if (polled[kSupervisor].revents != 0 || (polled[kSocket].revents & POLLHUP)) supervisor_ended();
   if (polled[kSocket].revents & POLLIN) on_socket();
   if (polled[kSocket].revents & POLLOUT) flush();
-  if (polled[kVerdict].revents != 0) {
-    guard_.on_verdict();
-    drop_due_ = guard_.verdict_settled();
-  }
+  if (polled[kVerdict].revents != 0) guard_.on_verdict();
   if (polled[kSignals].revents != 0) on_signals();
   if (polled[kLeader].revents != 0) guard_.on_leader_dead();
   if (guard_.deadline() != kNever) guard_.on_deadline(now_ns());
@@ -137,13 +136,13 @@ void Service::on_order(const OrderMessage& order) {
     case Order::Begin:
       return guard_.begin(static_cast<Cause>(order.cause), order.kill != 0, order.grace_cap_ns);
     case Order::Signal:
-      guard_.forward(order.signal);
+      if (guard_.verdict_settled()) guard_.forward(order.signal);
       return;
     case Order::Release:
       return guard_.release();
     case Order::Census: {
       Vec<ProcStat> members;
-      guard_.tree().descendants(&members);
+      if (guard_.verdict_settled()) guard_.tree().descendants(&members);
       for (const ProcStat& member : members) {
         NewsMessage m = news(News::Member);
         m.survivor.stat = member;
@@ -167,8 +166,8 @@ void Service::supervisor_ended() {
 
 int serve(int socket, int supervisor, const Command& command) {
   // CLOEXEC: the command must not hold them.
-  fcntl(socket, F_SETFD, FD_CLOEXEC);
-  if (supervisor >= 0) fcntl(supervisor, F_SETFD, FD_CLOEXEC);
+  syscall(SYS_fcntl, socket, F_SETFD, FD_CLOEXEC);  // libc's fcntl is far larger than what is used of it
+  if (supervisor >= 0) syscall(SYS_fcntl, supervisor, F_SETFD, FD_CLOEXEC);
   Service service(socket, supervisor);
   int code = service.run(command);
   _exit(code);  // nothing is left to destroy that the kernel does not

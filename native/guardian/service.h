@@ -46,8 +46,8 @@ class Service : public GuardListener {
   Fd tty_;
   pid_t tty_owner_ = 0;
   bool finished_ = false;
-  bool drop_due_ = false;  // the command's descriptors are still open here
-  bool alone_ = false;     // the supervisor is dead
+  bool dropped_ = false;  // the command's descriptors are not open here any more
+  bool alone_ = false;    // the supervisor is dead
 };
 
 }  // namespace procgroup

@@ -5,5 +5,6 @@ export const sources: string;
 export const member: string;
 export const deny: string;
 export const tracer: string;
+export const hold: string;
 export const actor: string;
 export const stray: string;

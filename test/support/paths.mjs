@@ -8,5 +8,6 @@ export const sources = `${root}test/support/native/`;
 export const member = `${build}member`;
 export const deny = `${build}deny`;
 export const tracer = `${build}tracer`;
+export const hold = `${build}hold`;
 export const actor = `${root}test/support/actor.mjs`;
 export const stray = `${build}stray.so`;

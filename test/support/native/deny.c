@@ -1,5 +1,5 @@
 // Runs a program under a seccomp filter that makes the listed system calls fail, for it and all its descendants:
-//   deny setsid:EPERM,clone3:ENOSYS,pidfd_send_signal/group:EINVAL -- command [args]
+//   deny setsid:EPERM,clone3:ENOSYS,pidfd_send_signal/group:EINVAL,epoll_ctl/fd=4102:ENOMEM -- command [args]
 // A name with a suffix is denied only where one argument fits: the filter sees register values, not memory.
 // seccomp(2), since Linux 3.5 by prctl.
 #define _GNU_SOURCE
@@ -60,6 +60,7 @@ static const struct {
     {"chdir", SYS_chdir, ALWAYS, 0, 0},
     {"dup3", SYS_dup3, ALWAYS, 0, 0},
     {"prctl/pdeathsig", SYS_prctl, EQUAL, 0, 1},  // PR_SET_PDEATHSIG
+    {"epoll_ctl/fd", SYS_epoll_ctl, EQUAL, 2, 0},  // with =NUMBER: of that descriptor
 };
 
 static const struct {
@@ -83,8 +84,10 @@ static void fail(const char* what) {
   exit(125);
 }
 
-static void deny(const char* name, const char* error) {
+static void deny(char* name, const char* error) {
   size_t call = 0, e = 0;
+  char* number = strchr(name, '=');
+  if (number) *number++ = 0;
   errno = EINVAL;
   while (call < sizeof calls / sizeof *calls && strcmp(calls[call].name, name) != 0) call++;
   if (call == sizeof calls / sizeof *calls) fail(name);
@@ -95,7 +98,8 @@ static void deny(const char* name, const char* error) {
   add(BPF_JMP | BPF_JEQ | BPF_K, 0, conditional ? 3 : 1, (unsigned)calls[call].number);
   if (conditional) {
     load(offsetof(struct seccomp_data, args) + 8 * (size_t)calls[call].index);
-    add(BPF_JMP | (calls[call].test == BIT ? BPF_JSET : BPF_JEQ) | BPF_K, 0, 1, calls[call].value);
+    add(BPF_JMP | (calls[call].test == BIT ? BPF_JSET : BPF_JEQ) | BPF_K, 0, 1,
+        number ? (unsigned)atoi(number) : calls[call].value);
   }
   add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | errors[e].value);
 }
