@@ -7,7 +7,7 @@ import { useScenario } from './support/scenario.js';
 const scenario = useScenario();
 
 async function example(name: string): Promise<string> {
-  const run = await runNode(`${root}examples/${name}/main.mjs`, { env: scenario.env, timeoutMs: 110_000 });
+  const run = await runNode(`${root}examples/${name}/main.mjs`, { env: scenario.env, timeoutMs: 230_000 });
   expect({ code: run.code, signal: run.signal, stdout: run.stdout }).toMatchObject({ code: 0, signal: null });
   expect(run.stderr).toBe('');
   expect(run.stdout).toMatch(/\nproved\n$/);
@@ -25,7 +25,7 @@ it('incident 3: a supervisor whose body throws exits within grace and a second, 
     'stderr: scheduler: the database went away',
   ]);
   expect(said).toContain('restarted it; the database is back: exit 0, left: 0');
-}, 120_000);
+}, 240_000);
 
 it('incident 4: 50 recycled workers, one helper at a time, none left', async () => {
   const said = await example('incident-4-shared-helper');
@@ -34,4 +34,4 @@ it('incident 4: 50 recycled workers, one helper at a time, none left', async () 
     /5000 reads; readers alive at once: at most 1; gone within \d+ ms of their worker's end; left: 0/,
   );
   expect(said).toMatch(/'reader', idle: pid \d+, pgid \d+, tree/);
-}, 120_000);
+}, 240_000);
