@@ -1,6 +1,6 @@
 // examples/mcp-host: no MCP server outlives its client, however it was started and however the client ends.
 import { expect, it } from 'vitest';
-import { runExample } from './support/example.js';
+import { EXAMPLE_MS, runExample } from './support/example.js';
 import { waitUntil } from './support/oracle.js';
 import { root } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
@@ -36,7 +36,9 @@ function subject(body: string): { source: string } {
 
 const seen = (body: string) => runNodeJson<Record<string, unknown>>(subject(body), { env: scenario.env });
 
-it('mcp-host: through node, npx and a shell: the SDK leaves processes, the transport over procgroup none', async () => {
+it('mcp-host: through node, npx and a shell: the SDK leaves processes, the transport over procgroup none', {
+  timeout: EXAMPLE_MS,
+}, async () => {
   const shown = await runExample(scenario, 'mcp-host/main.mjs');
   const [before = '', after = ''] = shown.split('With the transport over procgroup:');
   for (const way of ['node server.mjs', 'npx demo-mcp-server', "sh -c 'node server.mjs; ...'"]) {
