@@ -53,7 +53,7 @@ class Supervision implements Supervised {
   #first = false;
   #lastRun = false;
   #leaseOver = false;
-  /** Ends a spawn that is pending, and the wait for readiness. */
+  /** Ends a spawn that is pending. */
   #cancel = new AbortController();
   /** Ends the pause before a restart. */
   #hurry = new AbortController();
@@ -201,9 +201,10 @@ class Supervision implements Supervised {
     let isReady = ready === null;
     const cancel = new AbortController();
     this.#cancel = cancel;
+    const over = new AbortController();
     if (this.#verdict !== null) return { ...end, verdict: this.#verdict, error: this.#error };
     const late = () => {
-      if (isReady || this.#verdict !== null || cancel.signal.aborted) return;
+      if (isReady || this.#verdict !== null || over.signal.aborted) return;
       failure = { kind: 'start-failed', reason: 'deadline' };
       if (this.group === null) cancel.abort();
       else void this.group.stop();
@@ -227,7 +228,7 @@ class Supervision implements Supervised {
         end.error = error;
       };
       if (ready === null) becameReady(true);
-      else void becomesReady(ready, output, cancel.signal, why).then(becameReady);
+      else void becomesReady(ready, output, over.signal, why).then(becameReady);
       const exited = group.exited.then((exit) => {
         end.exit = exit;
       });
@@ -242,7 +243,7 @@ class Supervision implements Supervised {
       end.verdict = this.#verdict ?? failure ?? end.verdict;
     }
     this.group = null;
-    cancel.abort();
+    over.abort();
     clearTimeout(deadline);
     if (end.verdict === this.#verdict) end.error = this.#error;
     else if (end.verdict.kind === 'lease-lost') end.error = this.#keeper?.error;

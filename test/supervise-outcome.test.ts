@@ -98,6 +98,18 @@ describe('what ends it', () => {
     expect(scenario.alive()).toEqual([]);
   });
 
+  it('outcome: what the rest of its group prints still counts, also where an abort comes meanwhile', async () => {
+    const abort = new AbortController();
+    const script = `(trap 'echo ready; exit 0' TERM; echo begun >&3; while :; do sleep 0.01; done) & read begun <&3; exit 0`;
+    const outcome = await supervise('/bin/sh', ['-c', `f=$(mktemp -u); mkfifo $f; exec 3<>$f; rm $f; ${script}`], {
+      env: scenario.env,
+      signal: abort.signal,
+      ready: { line: 'ready' },
+      onRun: (group) => void group.exited.then(() => setImmediate(() => abort.abort())),
+    }).outcome;
+    expect(outcome).toMatchObject({ kind: 'exited', exit: { code: 0 }, report: { cause: 'stop', empty: true } });
+  });
+
   it('outcome: exited with 0, but the lease ran out before the rest of the group was gone: lease-lost', async () => {
     const outcome = await start('leader-exits-first', {
       lease: { leaseMs: 150, intervalMs: 100, beat: () => new Promise(() => {}), forgivenMisses: 100 },
@@ -149,6 +161,7 @@ describe('what ends it', () => {
       for (let i = 0; i < acts.length; i++) void acts[(i + round) % acts.length]?.();
       const outcome = await task.outcome;
       kinds.add(outcome.kind);
+      expect(Object.keys(cause), JSON.stringify(outcome)).toContain(outcome.kind);
       if (outcome.report !== null) expect(cause[outcome.kind]).toContain(`${outcome.report.cause}`);
       expect(await task.stop()).toBe(outcome);
       expect(task.group).toBeNull();
