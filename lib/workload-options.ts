@@ -3,7 +3,7 @@ import type { SpawnOptions } from './types.js';
 import { duration, integer, invalidType, invalidValue, oneOf, text } from './validate.js';
 import { MAX_MESSAGE_BYTES } from './workload-channel.js';
 
-/** What becomes of the workload's own output: its last bytes are kept, it goes where ours goes, or nowhere. */
+/** What becomes of the workload's own output: its end is kept, it goes where ours goes, or nowhere. */
 export type WorkloadOutput = 'tail' | 'inherit' | 'ignore';
 type Placement = Omit<SpawnOptions, 'stdio' | 'shell' | 'argv0' | 'foreground' | 'signal' | 'timeoutMs' | 'leaseMs'>;
 
@@ -21,8 +21,8 @@ export interface WorkloadProcessOptions extends Placement {
   stdout?: WorkloadOutput;
   /** Default 'tail'. */
   stderr?: WorkloadOutput;
-  /** Bytes kept of each output that is 'tail' (default 64 KiB). */
-  tailBytes?: number;
+  /** Characters kept of each output that is 'tail' (default 65,536). */
+  tailChars?: number;
 }
 
 /** What one run takes. */
@@ -81,7 +81,7 @@ const ms = (name: string, value: unknown, fallback: number) => Math.min(duration
 
 /** Checks what is ours; what spawn() takes it checks itself. */
 export function planWorkload(options: WorkloadOptions) {
-  const { execPath, execArgv, startMs, maxMessageBytes, stdout, stderr, tailBytes, ...others } = options;
+  const { execPath, execArgv, startMs, maxMessageBytes, stdout, stderr, tailChars, ...others } = options;
   const { exportName, signal, timeoutMs, abortGraceMs, settle, ...placement } = others;
   if (execArgv !== undefined && !Array.isArray(execArgv)) throw invalidType('options.execArgv', 'an array', execArgv);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
@@ -96,7 +96,7 @@ export function planWorkload(options: WorkloadOptions) {
     maxMessageBytes: integer('options.maxMessageBytes', maxMessageBytes ?? 2 ** 27, 1, MAX_MESSAGE_BYTES),
     stdout: oneOf('options.stdout', stdout, outputs, 'tail'),
     stderr: oneOf('options.stderr', stderr, outputs, 'tail'),
-    tailBytes: integer('options.tailBytes', tailBytes ?? 65_536, 0, 2 ** 30),
+    tailChars: integer('options.tailChars', tailChars ?? 65_536, 0, 2 ** 28),
     exportName: text('options.exportName', exportName ?? 'default'),
     signal,
     timeoutMs: ms('options.timeoutMs', timeoutMs, 0),

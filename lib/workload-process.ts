@@ -1,10 +1,9 @@
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { AbortError } from './errors.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
-import { Tail } from './tail.js';
 import type { ExitResult, TeardownReport } from './types.js';
 import { CHANNEL_FD, frame, type Message, messages, send } from './workload-channel.js';
 import { decodeThrown, type Envelope, encodeThrown } from './workload-envelope.js';
@@ -32,6 +31,20 @@ interface Live {
   group: ProcessGroup;
   channel: Duplex;
   inbox: AsyncGenerator<Message, never>;
+  stdout: () => string;
+  stderr: () => string;
+}
+
+/** Reads a stream to its end; what it gives tells the last `limit` characters. */
+function keepTail(stream: Readable | null, limit: number): () => string {
+  let text = '';
+  // Not between the halves of a character.
+  const cut = () => (text.length > limit ? text.slice(text.length - limit).replace(/^[\udc00-\udfff]/, '') : text);
+  stream?.setEncoding('utf8').on('data', (more: string) => {
+    text += more;
+    if (text.length > 2 * limit) text = cut(); // seldom: each cut copies
+  });
+  return cut;
 }
 
 /** A fresh Node that runs one workload. */
@@ -55,18 +68,17 @@ export class WorkloadProcess {
   constructor(plan: WorkloadPlan, preload: readonly string[]) {
     this.#plan = plan;
     this.#preload = preload;
-    const tails = { stdout: new Tail(plan.tailBytes), stderr: new Tail(plan.tailBytes) };
-    this.#starting = this.#start(tails);
+    this.#starting = this.#start();
     this.#prepared = this.#expect('ready');
     this.#prepared.catch(() => {}); // whoever needs it awaits it
-    this.ended = this.#end(tails);
+    this.ended = this.#end();
   }
 
   get isSpare(): boolean {
     return this.#state === 'spare' && this.#why === undefined;
   }
 
-  async #start(tails: Record<'stdout' | 'stderr', Tail>): Promise<Live> {
+  async #start(): Promise<Live> {
     const plan = this.#plan;
     const [out, err] = [plan.stdout, plan.stderr].map((output) => (output === 'tail' ? 'pipe' : output));
     const group: ProcessGroup = await spawn(plan.execPath, [...plan.execArgv, RUNNER], {
@@ -74,18 +86,17 @@ export class WorkloadProcess {
       stdio: ['ignore', out, err, 'pipe'],
       signal: this.#cancel.signal,
     });
-    group.stdout?.on('data', (chunk) => tails.stdout.write(chunk));
-    group.stderr?.on('data', (chunk) => tails.stderr.write(chunk));
     const channel = group.stdio[CHANNEL_FD] as Duplex;
     send(channel, frame({ kind: 'prepare', preload: this.#preload, limit: plan.maxMessageBytes }));
-    this.#live = { group, channel, inbox: messages(channel, plan.maxMessageBytes) };
+    const [stdout, stderr] = [keepTail(group.stdout, plan.tailChars), keepTail(group.stderr, plan.tailChars)];
+    this.#live = { group, channel, inbox: messages(channel, plan.maxMessageBytes), stdout, stderr };
     return this.#live;
   }
 
-  async #end(tails: Record<'stdout' | 'stderr', Tail>): Promise<WorkloadEnd> {
+  async #end(): Promise<WorkloadEnd> {
     const live = await this.#starting.catch(() => null);
     if (live === null) return NEVER_RAN;
-    const { group, channel } = live;
+    const { group, channel, stdout, stderr } = live;
     // A leader that nobody can end does not exit; the report names it.
     const exit = await Promise.race([group.exited, group.gone.then(() => null)]);
     const report = await group.stop();
@@ -93,7 +104,7 @@ export class WorkloadProcess {
     const outputs = [group.stdout, group.stderr].filter((stream) => stream !== null);
     if (exit !== null) await Promise.allSettled(outputs.map((stream) => finished(stream, { writable: false })));
     if (exit === null || this.#state === 'spare') channel.destroy();
-    return { exit, report, stdout: tails.stdout.text(), stderr: tails.stderr.text() };
+    return { exit, report, stdout: stdout(), stderr: stderr() };
   }
 
   /** Resolves once it waits for a call; from then on it does not keep the loop alive. */

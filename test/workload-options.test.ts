@@ -195,7 +195,7 @@ describe('T8 bad input: a typed error, and nothing is left', () => {
         ['maxMessageBytes', 0, range],
         ['maxMessageBytes', 1.5, range],
         ['maxMessageBytes', 2 ** 32, range],
-        ['tailBytes', -1, range],
+        ['tailChars', -1, range],
         ['stdout', 'pipe', value],
         ['stderr', 7, type],
         ['settle', 'soon', value],

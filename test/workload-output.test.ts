@@ -20,7 +20,7 @@ describe('T4 output', () => {
           const { runWorkload } = await import(paths.dist + 'workload.js');
           const before = process.memoryUsage().rss;
           const payload = { stderr: 'e'.repeat(${MIB} - 1) + '\\n', times: 100 };
-          const run = runWorkload(${JSON.stringify(workloads.href)}, payload, { exportName: 'prints', tailBytes: 1000 });
+          const run = runWorkload(${JSON.stringify(workloads.href)}, payload, { exportName: 'prints', tailChars: 1000 });
           const value = await run;
           const grown = (process.memoryUsage().rss - before) / ${MIB};
           console.log(JSON.stringify({ value, end: await run.ended, grown }));`,
@@ -70,10 +70,10 @@ describe('T4 output', () => {
   });
 
   it('a tail begins with a whole character', async () => {
-    const run = work(scenario, 'prints', { stdout: '\u{1f600}'.repeat(100) }, { tailBytes: 21 });
+    const run = work(scenario, 'prints', { stdout: '\u{1f600}'.repeat(100) }, { tailChars: 17 });
     await run;
     expect((await run.ended).stdout).toBe('\u{1f600}end of stdout\n');
-    const none = work(scenario, 'prints', {}, { tailBytes: 0 });
+    const none = work(scenario, 'prints', {}, { tailChars: 0 });
     await none;
     expect(await none.ended).toMatchObject({ stdout: '', stderr: '' });
   });
