@@ -111,7 +111,10 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   drainMs?: number;
 }
 
-/** As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2). */
+/**
+ * As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2). Under containment 'leader' and 'group'
+ * maxRSS is at least what this process had resident before exec; under 'tree' it is the command's own (see docs/gotchas.md).
+ */
 export interface ResourceUsage {
   userCPUTime: number;
   systemCPUTime: number;
