@@ -102,7 +102,10 @@ export class ProcessGroup<
   }
 
   /**
-   * Sends one signal to the group, and says who got it. A group that has ended answers 'gone'.
+   * Sends one signal to the leader's process group, and says who got it; under containment 'leader' to the leader alone. A
+   * group that has ended answers 'gone'. Under containment 'tree' too it is the leader's group, as killpg has it, also after
+   * the leader's end: members that went to another group or session get nothing. Only stop(), kill() and the other teardowns
+   * reach the whole tree.
    * Throws ERR_UNKNOWN_SIGNAL, ERR_INVALID_ARG_TYPE, or EPERM where nobody could be signalled. killpg(3),
    * pidfd_send_signal(2).
    */

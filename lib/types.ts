@@ -109,10 +109,8 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
 }
 
 /**
- * As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2).
- *
- * maxRSS is at least the peak of the process that cloned the leader, since exec keeps it: ours, but under containment
- * `tree` the guardian's, which is below 1 MiB.
+ * As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2). Under containment 'leader' and 'group'
+ * maxRSS is at least what this process had resident before exec; under 'tree' it is the command's own (see docs/gotchas.md).
  */
 export interface ResourceUsage {
   userCPUTime: number;

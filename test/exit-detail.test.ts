@@ -77,6 +77,22 @@ describe('G16: the end of the leader', () => {
   });
 });
 
+it("G16: maxRSS is the command's own under tree; under group it is at least ours before exec", async () => {
+  const source = `
+    const ours = Buffer.alloc(200 << 20, 1);
+    const of = async (containment) => {
+      const group = await spawn(member, ['exit', '0'], { containment, stdio: 'ignore' });
+      const { resourceUsage } = await group.exited;
+      await group.gone;
+      return resourceUsage.maxRSS / 1024;
+    };
+    console.log(JSON.stringify([await of('tree'), await of('group'), ours.length]));`;
+  const [tree = 0, group = 0] = await runNodeJson<number[]>({ source }, { env: scenario.env });
+  expect(tree).toBeGreaterThan(0);
+  expect(tree).toBeLessThan(16);
+  expect(group).toBeGreaterThan(200);
+});
+
 describe('G16: states', () => {
   it('G16: stop and continue are observable', async () => {
     const { group } = await startMember(scenario, ['sleep'], { containment: 'group' });

@@ -54,6 +54,18 @@ it("G4: signal() reaches the leader's group after the leader is gone", async () 
   expect(group.signal('SIGTERM')).toBe('gone');
 });
 
+it("G4: signal() reaches the leader's group and no other group of the tree; a teardown reaches them all", async () => {
+  for (const verb of ['setpgid', 'setsid']) {
+    const { group, ready } = await startTree(scenario, 'member', [verb], { teardown });
+    expect(group.signal('SIGKILL')).toBe('group');
+    expect(await group.exited).toMatchObject({ signal: 'SIGKILL' });
+    expect(scenario.alive().map(({ pid }) => pid)).toEqual(expect.arrayContaining(ready.members));
+    expect(group.state).toBe('leader-exited');
+    expect(await group.stop()).toMatchObject(gone);
+    expect(scenario.alive()).toEqual([]);
+  }
+});
+
 it('G3: control: containment leader leaves the grandchild', async () => {
   scenario.leaves();
   const { group, ready } = await startTree(scenario, 'member', ['grandchild-ignores-term'], {

@@ -13,7 +13,7 @@ export function make() {
     },
     async hold(program, args) {
       const child = Bun.spawn([program, ...args], { stdio: ['ignore', 'ignore', 'ignore'] });
-      return { pid: child.pid, end: () => (child.kill(9), child.exited) };
+      return { pid: child.pid, end: () => child.kill(9) ?? child.exited };
     },
   };
 }

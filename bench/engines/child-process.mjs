@@ -66,7 +66,7 @@ export function make() {
     async hold(program, args) {
       const child = spawn(program, args, { stdio: 'ignore' });
       const gone = exit(child);
-      return { pid: child.pid, end: () => (child.kill('SIGKILL'), gone) };
+      return { pid: child.pid, end: () => child.kill('SIGKILL') && gone };
     },
     async group(program, args) {
       const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], detached: true });

@@ -14,7 +14,7 @@ export function make() {
     },
     async hold(program, args) {
       const child = start(program, args, 'null');
-      return { pid: child.pid, end: () => (child.kill('SIGKILL'), child.status) };
+      return { pid: child.pid, end: () => child.kill('SIGKILL') ?? child.status };
     },
   };
 }

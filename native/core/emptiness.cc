@@ -12,12 +12,14 @@
 namespace procgroup {
 namespace {
 
-constexpr size_t kWatchLimit = 64;           // members waited for at a time, where the group is signalled as one
-constexpr uint64_t kFirstRetry = 5'000'000;  // 5 ms, doubled up to 1 s
-constexpr uint64_t kDying = 2'000'000;       // 2 ms
-constexpr uint32_t kSessionScans = 12;       // some seconds
-constexpr uint32_t kLostScans = 3;           // before a tree without its guardian is called empty
-constexpr uint32_t kCleanScans = 5;          // before a group of nothing but zombies is called empty without a SIGKILL
+constexpr size_t kWatchLimit = 64;                // members waited for at a time, where the group is signalled as one
+constexpr uint64_t kFirstRetry = 5'000'000;       // 5 ms, doubled up to 1 s
+constexpr uint64_t kDying = 2'000'000;            // 2 ms
+constexpr uint64_t kLongestLook = 1'000'000'000;  // between looks for members that have left
+constexpr uint64_t kLongestLookDraining = 200'000'000;  // while somebody waits for the end
+constexpr uint32_t kSessionScans = 12;                  // some seconds
+constexpr uint32_t kLostScans = 3;                      // before a tree without its guardian is called empty
+constexpr uint32_t kCleanScans = 5;  // before a group of nothing but zombies is called empty without a SIGKILL
 
 // Order does not matter to it, and a pid that comes and goes does.
 void count_zombie(Group& group, const ProcStat& zombie) {
@@ -40,7 +42,8 @@ bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& pr
 // Called whenever the group may have become empty. Does nothing while somebody known to live is being waited for.
 void Supervisor::settle(Group& group) {
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
-  if (!group.ref.leader_exited || (group.watched > 0 && group.ref.pin != Pin::Members)) return;
+  if (!group.ref.leader_exited) return;
+  if (group.watched > 0 && group.ref.pin != Pin::Members) return look_again_later(group);
   if (group.ref.pin == Pin::Leader) return finish(group, true, Evidence::Leader);
   bool pinned_by_zombie = !group.ref.leader_reaped;
   bool answers = pinned_by_zombie || probe_group(group.ref) != -ESRCH;
@@ -63,6 +66,15 @@ void Supervisor::retry_later(Group& group) {
   group.retries++;
   uint64_t pause = kFirstRetry << doublings;
   timers_.arm(&group.retry_timer, now_ns() + (pause < 1'000'000'000 ? pause : 1'000'000'000));
+}
+
+// For members that are waited for: only one that leaves the group does so without an event.
+void Supervisor::look_again_later(Group& group) {
+  if (group.retry_timer.armed()) return;
+  uint64_t pause = kFirstRetry << (group.retries < 10 ? group.retries : 10);
+  uint64_t most = group.phase == Phase::Draining ? kLongestLookDraining : kLongestLook;
+  group.retries++;
+  timers_.arm(&group.retry_timer, now_ns() + (pause < most ? pause : most));
 }
 
 // One pass over /proc serves every group that waits for one.
@@ -143,7 +155,10 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete, boo
     watch(group, group.found[i], proc_);
   }
   // No pidfd to wait on (none at all, or a full table), or all of them ended meanwhile.
-  if (group.watched == 0) retry_later(group);
+  if (group.watched == 0)
+    retry_later(group);
+  else
+    look_again_later(group);
 }
 
 // The scan saw nobody alive. That is a proof in three cases only: the group answers ESRCH; SIGKILL had reached all of

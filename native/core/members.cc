@@ -80,6 +80,20 @@ void Supervisor::unwatch(Group& group, size_t i) {
   group.members.remove_swap(i);
 }
 
+// By setsid or setpgid a process leaves the group and lives on, and no event tells. It must not hold the group's
+// emptiness. Where members pin the number they stay known: the census says who is still in the group.
+void Supervisor::drop_leavers(Group& group) {
+  if (group.ref.pin == Pin::Members) return;
+  for (size_t i = group.members.size(); i-- > 0;) {
+    pid_t pid = group.members[i].pid;
+    // Its pidfd was not readable just now. Who has ended since, or whose number is a stranger's already, may go as
+    // well.
+    if (group.members[i].ended || getpgid(pid) == group.ref.pgid) continue;
+    if (group.ref.session && getsid(pid) == group.ref.sid) continue;
+    unwatch(group, i);
+  }
+}
+
 void Supervisor::sweep_members(Group& group) {
   group.sweep_due = false;
   Vec<struct pollfd> polled;
@@ -97,6 +111,7 @@ void Supervisor::sweep_members(Group& group) {
       group.watched--;
     }
   }
+  drop_leavers(group);
   settle(group);
 }
 

@@ -259,6 +259,7 @@ class Supervisor {
   void settle(Group& group);
   void request_census(Group& group);
   void retry_later(Group& group);
+  void look_again_later(Group& group);
   void after_census(Group& group, uint64_t started, bool complete, bool exact);
   void no_live_member(Group& group, uint64_t started, bool exact);
   void lost_tree_unseen(Group& group);
@@ -269,6 +270,7 @@ class Supervisor {
   Watched* watch(Group& group, const ProcStat& member, ProcFs& proc);
   void unwatch(Group& group, size_t i);
   void sweep_members(Group& group);
+  void drop_leavers(Group& group);
   // members.cc
   bool numeric(const Group& group) const { return group.ref.numeric_members || !(features_ & kFeaturePidfd); }
   bool still_ours(const Group& group, ProcFs& proc);
@@ -282,7 +284,7 @@ class Supervisor {
   ProcFs caller_proc_;  // signal() and attach(): under the lock, on the caller's thread
   Timers timers_;
   Timer late_timer_;
-  Vec<pid_t> late_;  // children of ours, dead or dying, that no group waits for any more
+  Vec<pid_t> late_;    // children of ours, dead or dying, that no group waits for any more
   Vec<Group*> slots_;  // null: free
   Vec<uint32_t> generations_;
   Vec<uint32_t> free_slots_;

@@ -73,10 +73,8 @@ void Run::start(uint64_t signal_mask) {
 void Run::wait() {
   enum { kSignals, kVerdict, kMember, kStop, kLeader, kSources };
   struct pollfd polled[kSources] = {
-      {guard_.signal_fd(), POLLIN, 0},
-      {guard_.verdict_fd(), POLLIN, 0},
-      {guard_.watch_fd(), POLLIN, 0},
-      {guard_.verdict_settled() ? stop_signal_.fd() : -1, POLLIN, 0},
+      {guard_.signal_fd(), POLLIN, 0}, {guard_.verdict_fd(), POLLIN, 0},
+      {guard_.watch_fd(), POLLIN, 0},  {guard_.verdict_settled() ? stop_signal_.fd() : -1, POLLIN, 0},
       {guard_.leader_fd(), POLLIN, 0},
   };
   uint64_t deadline = guard_.deadline();

@@ -59,7 +59,7 @@ static const struct {
     {"waitid/pidfd", SYS_waitid, EQUAL, 0, 3},                        // P_PIDFD, since Linux 5.4
     {"chdir", SYS_chdir, ALWAYS, 0, 0},
     {"dup3", SYS_dup3, ALWAYS, 0, 0},
-    {"prctl/pdeathsig", SYS_prctl, EQUAL, 0, 1},  // PR_SET_PDEATHSIG
+    {"prctl/pdeathsig", SYS_prctl, EQUAL, 0, 1},   // PR_SET_PDEATHSIG
     {"epoll_ctl/fd", SYS_epoll_ctl, EQUAL, 2, 0},  // with =NUMBER: of that descriptor
 };
 

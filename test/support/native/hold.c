@@ -1,7 +1,8 @@
-// Runs a program in whose descendants a system call on certain paths never comes back, as on a mount that does not answer:
+// Runs a program in whose descendants a system call on certain paths never comes back, as on a mount that does not
+// answer:
 //   hold CALL:TEXT -- command [args]
-// CALL is chdir or execve; every path that contains TEXT is held, for good. Only a fatal signal ends the caller. Each hold
-// is told on stderr, `held PID PATH`. Exits as the command did, once all who could be held are gone.
+// CALL is chdir or execve; every path that contains TEXT is held, for good. Only a fatal signal ends the caller. Each
+// hold is told on stderr, `held PID PATH`. Exits as the command did, once all who could be held are gone.
 // seccomp_unotify(2), since Linux 5.5.
 #define _GNU_SOURCE
 #include <errno.h>

@@ -128,6 +128,7 @@ static const struct {
     {"ignore-term", verb_ignore_term},
     {"grandchild-ignores-term", verb_grandchild_ignores_term},
     {"leader-exits-first", verb_leader_exits_first},
+    {"leaves-later", verb_leaves_later},
     {"holds-stdout", verb_holds_stdout},
     {"stopped-member", verb_stopped_member},
     {"vfork-parent", verb_vfork_parent},

@@ -31,6 +31,37 @@ static void verb_leader_exits_first(const char* verb) {
   _exit(0);
 }
 
+static volatile sig_atomic_t asked;
+static void ask(int signo) { asked = signo; }
+
+// [others]: the leader exits at once. Its first child, the first of the members, leaves the group at SIGUSR1 by setsid,
+// at SIGUSR2 by setpgid; `others` more stay in it.
+static void verb_leaves_later(const char* verb) {
+  int others = number(0, 0);
+  sigset_t both, none;
+  sigemptyset(&none);
+  sigemptyset(&both);
+  sigaddset(&both, SIGUSR1);
+  sigaddset(&both, SIGUSR2);
+  sigprocmask(SIG_BLOCK, &both, NULL);
+  if (start(0) == 0) {
+    on(SIGUSR1, ask);
+    on(SIGUSR2, ask);
+    say(getpid());
+    while (!asked) sigsuspend(&none);
+    if ((asked == SIGUSR1 ? setsid() : setpgid(0, 0)) < 0) die("leave");
+    sleep_for_ever();
+  }
+  pid_t pids[16];
+  for (int i = 0; i <= others && i < 16; i++) {
+    if (i > 0 && start(0) == 0) say_and_sleep();
+    if (read(said[0], &pids[i], sizeof pids[i]) != (ssize_t)sizeof pids[i]) die("leaves-later");
+  }
+  for (int i = 0; i <= others && i < 16; i++) say(pids[i]);
+  ready(verb, 1 + others);
+  _exit(0);
+}
+
 // [code]: the leader exits with code; its child keeps stdout and stderr open.
 static void verb_holds_stdout(const char* verb) {
   if (start(1) == 0) say_and_sleep();

@@ -4,7 +4,8 @@
 // Prints `ready {json}` once attached. The tracee is let go when this program ends. ptrace(2).
 //
 // Or one that slows ends down: tracer slow-exit COMM MS command [args]
-//   runs the command; whoever descends from it and is called COMM stops for MS milliseconds when it ends. Exits as it did.
+//   runs the command; whoever descends from it and is called COMM stops for MS milliseconds when it ends. Exits as it
+//   did.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
