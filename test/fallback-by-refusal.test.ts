@@ -35,18 +35,17 @@ const life = `
     await readReady(group.stdout);
     groups.push(group);
   }
-  const reports = [];
-  for (const group of groups) reports.push(await group.stop());
-  for (const group of groups) await group.closed;
-  const { stdout } = await output(member, ['self']);
-  const refused = await spawn('/no/such/program').then(() => null, ({ code, stage }) => ({ code, stage }));
-  const aborted = await spawn(member, ['sleep'], { signal: AbortSignal.abort() }).then(() => 'spawned', (e) => e.code);
   const child = nodeProcess.spawn(member, ['grandchild-ignores-term'], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
   await readReady(child.stdout);
   child.stdout.destroy();
   const closed = new Promise((resolve) => child.once('close', resolve));
-  const attached = (await (await attach(child.pid, { teardown })).stop()).empty;
-  await closed;
+  const stopping = [...groups, await attach(child.pid, { teardown })].map((group) => group.stop());
+  const reports = await Promise.all(stopping);
+  const attached = reports.pop().empty;
+  await Promise.all([closed, ...groups.map((group) => group.closed)]);
+  const { stdout } = await output(member, ['self']);
+  const refused = await spawn('/no/such/program').then(() => null, ({ code, stage }) => ({ code, stage }));
+  const aborted = await spawn(member, ['sleep'], { signal: AbortSignal.abort() }).then(() => 'spawned', (e) => e.code);
   console.log(JSON.stringify({
     mechanisms: groups.map((group) => group.mechanism),
     reports, exits, refused, aborted, attached,
