@@ -49,7 +49,8 @@ export function buildGuardian(variant = 'plain') {
   // Few pages: all of it is resident, and private where only one guardian runs.
   const pages = ['-ffunction-sections', '-Wl,--gc-sections', '-Wl,-z,noseparate-code', '-Wl,-z,norelro'];
   const kind = sanitized
-    ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
+    ? // A shared libubsan beside libasan ignores log_path, and a guardian's stderr is /dev/null.
+      ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-static-libubsan']
     : [
         smallest,
         '-fno-inline-functions-called-once',

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import type { ProcessInfo } from '../lib/procfs.js';
 import { bin, runCli } from './support/cli.js';
-import { subjectEnv } from './support/environment.mjs';
+import { scriptEnv } from './support/environment.mjs';
 import { stat, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { Pty } from './support/pty.js';
@@ -75,7 +75,7 @@ describe('tree', () => {
 
   it('is coloured on a terminal and no wider', async () => {
     const pid = await start('wide', '2');
-    const env = subjectEnv({ ...scenario.env, TERM: 'xterm', LC_ALL: 'C.UTF-8', NO_COLOR: '', FORCE_COLOR: undefined });
+    const env = scriptEnv({ ...scenario.env, TERM: 'xterm', LC_ALL: 'C.UTF-8', NO_COLOR: '', FORCE_COLOR: undefined });
     const pty = new Pty([bin, 'tree', String(pid)], { env, columns: 50 });
     scenario.defer(() => pty.close());
     expect(await pty.end).toEqual({ code: 0, signal: null });
@@ -94,7 +94,7 @@ describe('tree', () => {
   });
 
   it('survives a reader that leaves', async () => {
-    const env = subjectEnv(scenario.env);
+    const env = scriptEnv(scenario.env);
     const { code, stderr } = await new Promise<{ code: number | null; stderr: string }>((resolve) => {
       const child = spawn('bash', ['-c', `set -o pipefail; "${bin}" tree --json | true`], {
         env,

@@ -45,22 +45,20 @@ const life = `
     await readReady(group.stdout);
     groups.push(group);
   }
-  const reports = [];
-  for (const group of groups) reports.push(await group.stop());
-  for (const group of groups) await group.closed;
   const tree = await spawn(member, ['setsid'], { containment: 'tree', teardown, stdio: ['ignore', 'pipe', 'inherit'] });
   await readReady(tree.stdout);
-  const treeEmpty = (await tree.stop()).empty;
-  await tree.closed;
-  const { stdout } = await output(member, ['self']);
-  const refused = await spawn('/no/such/program').then(() => null, ({ code, stage }) => ({ code, stage }));
-  const aborted = await spawn(member, ['sleep'], { containment: 'group', signal: AbortSignal.abort() }).then(() => 'spawned', (e) => e.code);
   const child = nodeProcess.spawn(member, ['grandchild-ignores-term'], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
   await readReady(child.stdout);
   child.stdout.destroy();
   const closed = new Promise((resolve) => child.once('close', resolve));
-  const attached = (await (await attach(child.pid, { teardown })).stop()).empty;
-  await closed;
+  const stopping = [...groups, tree, await attach(child.pid, { teardown })].map((group) => group.stop());
+  const reports = await Promise.all(stopping);
+  const attached = reports.pop().empty;
+  const treeEmpty = reports.pop().empty;
+  await Promise.all([closed, tree.closed, ...groups.map((group) => group.closed)]);
+  const { stdout } = await output(member, ['self']);
+  const refused = await spawn('/no/such/program').then(() => null, ({ code, stage }) => ({ code, stage }));
+  const aborted = await spawn(member, ['sleep'], { containment: 'group', signal: AbortSignal.abort() }).then(() => 'spawned', (e) => e.code);
   console.log(JSON.stringify({
     mechanisms: groups.map((group) => group.mechanism),
     reports, exits, refused, aborted, attached, treeEmpty,

@@ -20,7 +20,7 @@ const source = `
   const env = { ...process.env, ...mark.env };
   const failed = await spawn('/nowhere').catch((error) => error.code + ' ' + error.stage);
   const group = await spawn(member, ['-r', '3', 'grandchild-ignores-term'], {
-    env, containment: 'group', stdio: ['ignore', 'ignore', 'ignore', 'pipe'], teardown: [{ signal: 'SIGTERM', graceMs: 100 }]
+    env, containment: 'group', stdio: ['ignore', 'ignore', 'ignore', 'pipe'], teardown: [{ signal: 'SIGTERM', graceMs: 50 }]
   });
   await readReady(group.stdio[3]);
   const report = await group.stop();

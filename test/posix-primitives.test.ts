@@ -210,8 +210,10 @@ describe('procgroup/posix', () => {
       writeFileSync(process.env.RESULT, JSON.stringify({ foreground: first === own, handed, back }));`;
     const folder = mkdtempSync(join(tmpdir(), 'procgroup-pty-'));
     scenario.defer(() => rmSync(folder, { recursive: true, force: true }));
-    const command = 'exec "$NODE" --input-type=module -e "$SOURCE"';
-    const script = `export NODE="$1" SOURCE="$4"; exec script -q -e -c '${command}' /dev/null < /dev/null`;
+    // What stands before node's first argument is more than one word where a sanitizer's runtime is preloaded.
+    const words = 'NODE=; while [ "$1" != --input-type=module ]; do NODE="$NODE $1"; shift; done';
+    const command = 'exec $NODE --input-type=module -e "$SOURCE"';
+    const script = `${words}; export NODE SOURCE="$3"; exec script -q -e -c '${command}' /dev/null < /dev/null`;
     const ended = await runNode(
       { source },
       { env: { ...scenario.env, RESULT: `${folder}/result` }, via: ['sh', '-c', script, 'sh'], timeoutMs: 30_000 },

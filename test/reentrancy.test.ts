@@ -96,7 +96,7 @@ async function round(place: Place, chosen: readonly Act[], args: string[]): Prom
     for (const act of chosen) reports.push(act(group, controller), act(group, controller));
   });
   // Where the place is never reached by itself, or the act does not end the group, the group still ends.
-  const timer = setTimeout(() => void group.kill(), 300);
+  const timer = setTimeout(() => void group.kill(), 120);
   const [report] = await Promise.all([group.gone, group.exited, group.closed]);
   clearTimeout(timer);
   reports.push(group.stop(), group.kill());

@@ -7,7 +7,7 @@ import { startNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 import { treeactor } from './support/trees.js';
 
-const GRACE_MS = 300;
+const GRACE_MS = 100;
 const SLACK_MS = 1_000;
 const wait = 'setInterval(() => {}, 1e6);';
 const killed = (signal: string) => `process.kill(process.pid, '${signal}'); ${wait}`;

@@ -10,7 +10,7 @@ import { useScenario } from './support/scenario.js';
 
 /** Far beyond the cap: a teardown that took these graces at their word would fail the bound. */
 const GRACE = 20_000;
-const CAP = 300;
+const CAP = 150;
 const BOUND = 5_000;
 
 const held = `
@@ -85,7 +85,7 @@ describe('exit of the Node process: held groups are torn down', () => {
     const run = await endsWith(`
       const script = 'trap "echo tidied > $0/tidied; exit 0" TERM; echo "ready {}"; while :; do read -r x; done';
       const group = await spawn('/bin/sh', ['-c', script, ${JSON.stringify(folder)}],
-        { ...options, stdio: ['pipe', 'pipe', 'ignore'] });
+        { ...options, exitGraceMs: 5_000, stdio: ['pipe', 'pipe', 'ignore'] });
       await readReady(group.stdout);
       ${sayEnding}
       process.exit(0);`);

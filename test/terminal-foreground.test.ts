@@ -1,7 +1,7 @@
 // G14: what the library does to the terminal, seen from the terminal.
 import { describe, expect, it } from 'vitest';
 import { subjectEnv } from './support/environment.mjs';
-import { dist } from './support/paths.mjs';
+import { dist, root } from './support/paths.mjs';
 import { Pty } from './support/pty.js';
 import { useScenario } from './support/scenario.js';
 
@@ -11,6 +11,7 @@ const INTERRUPT = '\x03';
 /** A Node that leads the session of a new terminal and runs this source. */
 function node(source: string): Pty {
   const prelude = `
+    import ${JSON.stringify(`${root}test/support/environment.mjs`)};
     import { spawn } from ${JSON.stringify(`${dist}index.js`)};
     import { getpgid, getpgrp, getsid } from ${JSON.stringify(`${dist}posix.js`)};
     const say = (word, value) => console.log(word + ':' + value);

@@ -1,7 +1,6 @@
 // C3: on a terminal `procgroup run` is what the command itself would be: the shell's job.
 import { describe, expect, it } from 'vitest';
 import { bin } from './support/cli.js';
-import { subjectEnv } from './support/environment.mjs';
 import { stat, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { Pty, Shell } from './support/pty.js';
@@ -13,7 +12,7 @@ const INTERRUPT = '\x03';
 const SUSPEND = '\x1a';
 
 async function shell(): Promise<Shell> {
-  const env = subjectEnv({ ...scenario.env, P: `${bin} run` });
+  const env = { ...scenario.env, P: `${bin} run` };
   const started = await Shell.start({ env });
   scenario.defer(() => started.close());
   return started;
@@ -204,7 +203,7 @@ describe('a pipeline', () => {
 describe('without a shell', () => {
   it('Ctrl-Z does not stop for ever what nobody would continue', async () => {
     const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}; read -r line; echo "got:$line"`], {
-      env: subjectEnv(scenario.env),
+      env: scenario.env,
     });
     scenario.defer(() => pty.close());
     await pty.expect('ready');
@@ -215,7 +214,7 @@ describe('without a shell', () => {
   });
 
   it('a hang-up ends the command, and the status says so', async () => {
-    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}:$$; exec sleep 1000`], { env: subjectEnv(scenario.env) });
+    const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}:$$; exec sleep 1000`], { env: scenario.env });
     scenario.defer(() => pty.close());
     const [, pid] = await pty.expect(/ready:(\d+)\r\n/);
     pty.hangup();

@@ -1,4 +1,5 @@
-// T7 under containment `tree`: Worker.terminate() while guardians start, run and tear down.
+// T7 under containment `tree`: Worker.terminate() while guardians start, run and tear down. `npm run test:long` runs a
+// thousand rounds.
 import { expect, it } from 'vitest';
 import { isDead } from './support/oracle.js';
 import { runNode, runNodeJson } from './support/run-node.js';
@@ -79,7 +80,7 @@ const subject = (rounds: number) => ({
 });
 
 it('T7: Worker.terminate() while trees start, end and are torn down: no crash, no orphan, no zombie', async () => {
-  const run = await runNodeJson<{ before: { threads: number }; after: { threads: number } }>(subject(scaled(1000)), {
+  const run = await runNodeJson<{ before: { threads: number }; after: { threads: number } }>(subject(scaled(400)), {
     env: scenario.env,
     timeoutMs: 290_000,
   });

@@ -25,7 +25,7 @@ const verbs = {
    * reports came of it.
    */
   async 'stop-on-sigterm'() {
-    const { group, said } = await start(args, { teardown: [{ signal: 'SIGTERM', graceMs: 2_000 }] });
+    const { group, said } = await start(args, { teardown: [{ signal: 'SIGTERM', graceMs: 1_000 }] });
     const stops = [];
     process.on('SIGTERM', () => {
       stops.push(group.stop());

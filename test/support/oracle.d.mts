@@ -27,6 +27,7 @@ export function newMark(): Mark;
 export function pids(): number[];
 export function stat(pid: number): Stat | null;
 export function isDead(pid: number): boolean;
+export function bears(pid: number, id: string): boolean;
 export function alive(id: string): Live[];
 export function zombieChildrenOf(pid?: number): number[];
 export function childrenOf(pid?: number): number[];

@@ -51,20 +51,21 @@ export function isDead(pid) {
   return seen === null || ((seen.state === 'Z' || seen.state === 'X') && seen.threads <= 1);
 }
 
-function hasMark(pid, id) {
+/** Whether the process has the mark, or one below it. */
+export function bears(pid, id) {
   const exact = `${MARK}=${id}`;
   const prefix = id.endsWith('.') ? exact : `${exact}.`;
-  const bears = (text) => text?.split('\0').some((entry) => entry === exact || entry.startsWith(prefix)) ?? false;
-  if (bears(read(`/proc/${pid}/environ`))) return true;
+  const found = (text) => text?.split('\0').some((entry) => entry === exact || entry.startsWith(prefix)) ?? false;
+  if (found(read(`/proc/${pid}/environ`))) return true;
   if (stat(pid)?.state !== 'Z') return false;
-  return list(`/proc/${pid}/task`).some((tid) => bears(read(`/proc/${pid}/task/${tid}/environ`)));
+  return list(`/proc/${pid}/task`).some((tid) => found(read(`/proc/${pid}/task/${tid}/environ`)));
 }
 
 /** Live processes with the mark, or with one below it. Zombies do not count. `${id}.` gives only those below it. */
 export function alive(id) {
   const found = [];
   for (const pid of pids()) {
-    if (pid === process.pid || !hasMark(pid, id) || isDead(pid)) continue;
+    if (pid === process.pid || !bears(pid, id) || isDead(pid)) continue;
     const cmdline = read(`/proc/${pid}/cmdline`)?.split('\0').filter(Boolean).join(' ') ?? '';
     const seen = stat(pid);
     if (seen) found.push({ pid, state: seen.state, pgid: seen.pgid, cmdline: cmdline || `[${seen.comm}]` });
@@ -129,7 +130,7 @@ export function killMarked(id, { rounds = 200 } = {}) {
     const left = alive(id);
     if (left.length === 0) break;
     for (const one of left) {
-      if (!hasMark(one.pid, id)) continue;
+      if (!bears(one.pid, id)) continue;
       killed.set(one.pid, one);
       try {
         process.kill(one.pid, 'SIGKILL');

@@ -1,5 +1,5 @@
 // Rounds of: a supervisor builds and tears down trees without end, is SIGKILLed at a random moment, and nobody may be left.
-// Used by the suite for a hundred rounds and by scripts/long-sigkill.mjs for a thousand.
+// Used by the suite for a hundred rounds and by scripts/test-long.mjs for a thousand.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { subjectEnv } from './environment.mjs';
