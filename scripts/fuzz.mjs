@@ -27,7 +27,7 @@ const corpus = join(root, 'test/fuzz/corpus');
 mkdirSync(grown, { recursive: true });
 
 const sources = [
-  ...['serve', 'news', 'guard', 'tree'].map((name) => `native/guardian/${name}.cc`),
+  ...['serve', 'news', 'guard', 'guard_start', 'tree'].map((name) => `native/guardian/${name}.cc`),
   ...['teardown', 'group'].map((name) => `native/core/${name}.cc`),
   ...['world', 'fake_kernel', 'guardian_fuzz'].map((name) => `test/fuzz/${name}.cc`),
 ];
