@@ -54,6 +54,7 @@ export function buildGuardian(variant = 'plain') {
     : [
         smallest,
         '-fno-inline-functions-called-once',
+        '-fno-guess-branch-probability', // layouts that it chooses are larger
         '-flto',
         '-fno-pie',
         '-no-pie',

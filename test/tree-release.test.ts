@@ -65,6 +65,25 @@ describe.each([
   });
 });
 
+it.each([
+  ['process.exit()', 'process.exit(0);'],
+  ['SIGKILL', "process.kill(process.pid, 'SIGKILL');"],
+])('G15: a guardian that comes late hears of the release before it hears of the end: %s', async (_name, end) => {
+  scenario.leaves();
+  const release = `process.kill(group.mechanism.guardianPid, 'SIGSTOP'); group.release();`;
+  const { pid, members, guardian } = await endOf(subject(release, end));
+  process.kill(guardian, 'SIGCONT');
+  // Each death is reaped after the guardian has looked at its socket; the second after what it did then has had its effect.
+  const reaped = async (one: number) => {
+    process.kill(one, 'SIGKILL');
+    await waitUntil(() => stat(one) === null, { what: 'it is reaped' });
+  };
+  await reaped(pid);
+  const orphan = members.find((one) => stat(one)?.ppid === guardian) ?? 0;
+  await reaped(orphan);
+  expect([guardian, ...members].filter(isDead)).toEqual([orphan]);
+});
+
 it('G15: a tree needs no declaration at spawn: its parent-death signal is that of its guardian, which stays', async () => {
   scenario.leaves();
   const { pid, members, guardian } = await endOf(subject('group.release();', 'process.exit(0);', 'bound'));

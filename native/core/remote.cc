@@ -90,8 +90,9 @@ void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
   uint64_t now = now_ns();
   uint64_t cap = group.grace_cap > now ? group.grace_cap - now : group.grace_cap != 0 ? 1 : 0;
   if (group.report.cause == Cause::None && !group.told_gone) group.report.cause = cause;
-  // Once, but for what is new: a kill, or a cap on the graces. A burst of callers must not fill the socket.
-  bool news = !group.begin_sent || (kill && !group.kill_sent) || cap != 0;
+  // Once, but for what is new: a kill, or a cap on the graces. A burst of callers must not fill the socket. Not to a
+  // guardian that has said its last word.
+  bool news = !group.told_gone && (!group.begin_sent || (kill && !group.kill_sent) || cap != 0);
   int sent = news ? send_order(group, Order::Begin, 0, cause, kill, cap) : 0;
   if (sent < 0 && sent != -EAGAIN && sent != -ENOBUFS) return lose_guardian(group);
   if (news && sent == 0) {
@@ -112,6 +113,8 @@ void Supervisor::on_socket(Group& group) {
     int fd;
     ssize_t size;
     NewsMessage news = receive(group.socket.get(), &fd, &size);
+    // It was closed with orders unread: told once, and ahead of the news that are still here.
+    if (size < 0 && errno == ECONNRESET) continue;
     if (size < 0 || (size == 0 && hung_up(group.socket.get()))) {
       if (size == 0) reaper_->remove(group.socket.get());  // its end: the pidfd tells the rest
       return;

@@ -25,10 +25,7 @@ void Guard::start(const Command& command, const Config& config, uint64_t keep_ig
   kill_wait_ns_ = config.kill_wait_ns;
   killer_ = config.killer != 0;
   Error error = leader_.start(command, config, keep_ignored, tty, high_fd_, signal_mask);
-  if (error.failed()) {
-    state_ = GuardState::Empty;
-    return listener_->on_failed(error);
-  }
+  if (error.failed()) return start_failed(error);
   if (config.timeout_ns != 0) timeout_deadline_ = from_now(config.timeout_ns);
 }
 

@@ -29,8 +29,10 @@ bool Service::send_now(const NewsMessage& news, int fd) {
     header->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
   }
-  return sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof news) ||
-         (errno != EAGAIN && errno != EINTR);
+  if (sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof news)) return true;
+  // Too many descriptors of this user are under way: the news go without theirs. unix(7).
+  if (errno == ETOOMANYREFS && fd >= 0) return send_now(news, -1);
+  return errno != EAGAIN && errno != EINTR;
 }
 
 // Never blocks. What does not fit is kept in order; of stops only the last.

@@ -21,6 +21,8 @@ namespace procgroup {
 namespace {
 
 constexpr int kOwnDescriptors = 512;  // ours live from here where strays are inherited
+constexpr int kMostBusyRounds = 32;
+constexpr int kMostOrders = 1024;  // more than a socket holds
 
 }  // namespace
 
@@ -101,10 +103,12 @@ void Service::wait(const Config& config) {
   uint64_t now = deadline == 0 || deadline == kNever ? 0 : now_ns();
   uint64_t left = deadline > now ? deadline - now : 0;
   struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
-  int n = ppoll(polled, kSources, deadline == kNever ? nullptr : &timeout, nullptr);
-  if (n == 0 && drop_due) drop_command_descriptors(config);  // while there is nothing to tell
-  if (polled[kSupervisor].revents != 0 || (polled[kSocket].revents & POLLHUP)) supervisor_ended();
-  if (polled[kSocket].revents & POLLIN) on_socket();
+  int ready = ppoll(polled, kSources, deadline == kNever ? nullptr : &timeout, nullptr);
+  // While there is nothing to tell; but a tree that never stops dying must not keep the command's pipes open.
+  if (drop_due && (ready == 0 || ++busy_rounds_ > kMostBusyRounds)) drop_command_descriptors(config);
+  bool ended = polled[kSupervisor].revents != 0 || (polled[kSocket].revents & POLLHUP);
+  if (ended || (polled[kSocket].revents & POLLIN)) on_socket();  // first: the last order may have been a release
+  if (ended) supervisor_ended();
   if (polled[kSocket].revents & POLLOUT) flush();
   if (polled[kVerdict].revents != 0) guard_.on_verdict();
   if (polled[kSignals].revents != 0) on_signals();
@@ -123,9 +127,11 @@ void Service::on_signals() {
 }
 
 void Service::on_socket() {
-  for (int i = 0; i < 64; i++) {
+  for (int i = 0; i < kMostOrders; i++) {
     OrderMessage order;
     ssize_t n = recv(socket_.get(), &order, sizeof order, MSG_DONTWAIT | MSG_TRUNC);
+    // The other end was closed with news unread: told once, and ahead of the orders that are still here.
+    if (n < 0 && errno == ECONNRESET) continue;
     if (n <= 0) return;  // nothing, or an end of file, which is not the supervisor's death by itself
     if (valid(order, n)) on_order(order);
   }
@@ -139,7 +145,8 @@ void Service::on_order(const OrderMessage& order) {
       if (guard_.verdict_settled()) guard_.forward(order.signal);
       return;
     case Order::Release:
-      return guard_.release();
+      if (guard_.verdict_settled()) guard_.release();
+      return;
     case Order::Census: {
       Vec<ProcStat> members;
       if (guard_.verdict_settled()) guard_.tree().descendants(&members);

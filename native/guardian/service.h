@@ -47,7 +47,8 @@ class Service : public GuardListener {
   pid_t tty_owner_ = 0;
   bool finished_ = false;
   bool dropped_ = false;  // the command's descriptors are not open here any more
-  bool alone_ = false;    // the supervisor is dead
+  int busy_rounds_ = 0;
+  bool alone_ = false;  // the supervisor is dead
 };
 
 }  // namespace procgroup

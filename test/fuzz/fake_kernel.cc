@@ -1,12 +1,9 @@
-// The guardian's layer of system calls, over the world: what kernel.cc, procfs.cc, reaper.cc and leader.cc would ask
+// The guardian's layer of system calls, over the world: what kernel.cc, procfs.cc and leader.cc would ask
 // Linux.
 #include <stdarg.h>
 
-#include <map>
-
 #include "core/kernel.h"
 #include "core/procfs.h"
-#include "core/reaper.h"
 #include "core/spawn.h"
 #include "guardian/leader.h"
 #include "world.h"
@@ -48,15 +45,55 @@ int fake_nanosleep(const struct timespec* pause, struct timespec*) {
   return 0;
 }
 
-int fake_poll(struct pollfd* fds, unsigned long count, int) {
-  int ready = 0;
+namespace {
+
+int ready(struct pollfd* fds, unsigned long count) {
+  int found = 0;
   for (unsigned long i = 0; i < count; i++) {
-    fds[i].revents = 0;
-    if (fds[i].fd == kSupervisorFd && world->supervisor_dead) fds[i].revents = POLLIN;
-    if (fds[i].fd == kSocketFd && world->hung_up) fds[i].revents = POLLHUP;
-    ready += fds[i].revents != 0;
+    short& got = fds[i].revents = 0;
+    switch (fds[i].fd) {
+      case kSignalFd:
+        if (world->child_signal || world->pending_signals > 0) got = POLLIN;
+        break;
+      case kSupervisorFd:
+        if (world->supervisor_dead) got = POLLIN;
+        break;
+      case kVerdictFd:
+        if (world->verdict != 0) got = POLLIN;
+        break;
+      case kSocketFd:
+        if ((fds[i].events & POLLIN) && (!world->packets.empty() || world->hung_up)) got = POLLIN;
+        if (world->hung_up) got |= POLLHUP;
+        if ((fds[i].events & POLLOUT) && !world->socket_full) got |= POLLOUT;
+        break;
+    }
+    found += got != 0;
   }
-  return ready;
+  return found;
+}
+
+}  // namespace
+
+int fake_poll(struct pollfd* fds, unsigned long count, int) { return ready(fds, count); }
+
+int fake_ppoll(struct pollfd* fds, unsigned long count, const struct timespec* timeout, const void*) {
+  uint64_t deadline = UINT64_MAX;
+  if (timeout != nullptr) {
+    uint64_t wait = static_cast<uint64_t>(timeout->tv_sec) * 1'000'000'000 + static_cast<uint64_t>(timeout->tv_nsec);
+    deadline = world->now + wait < world->now ? UINT64_MAX : world->now + wait;
+  }
+  for (;;) {
+    if (++world->steps > 50'000) broken("the loop does not come to its end");
+    if (int n = ready(fds, count)) return n;
+    if (deadline <= world->now) return 0;
+    if (!world->in.empty()) {
+      world->event();
+      continue;
+    }
+    if (deadline != UINT64_MAX) world->now = deadline;
+    world->close_down();
+    if (deadline != UINT64_MAX) return 0;
+  }
 }
 
 ssize_t fake_read(int fd, void* buffer, size_t size) {
@@ -85,7 +122,9 @@ ssize_t fake_recv(int, void* buffer, size_t size, int) {
   if (!packet.empty()) memcpy(buffer, packet.data(), packet.size() < size ? packet.size() : size);
   procgroup::OrderMessage order = {};
   if (packet.size() == sizeof order) memcpy(&order, packet.data(), sizeof order);
-  if (valid(order, static_cast<long>(packet.size())) && order.type == procgroup::Order::Release) world->released = true;
+  if (valid(order, static_cast<long>(packet.size())) && order.type == procgroup::Order::Release) {
+    world->released |= world->executed;
+  }
   return static_cast<ssize_t>(packet.size());  // MSG_TRUNC
 }
 
@@ -131,18 +170,6 @@ int sys_pidfd_send_signal(int fd, int sig, uint32_t flags) {
 }
 
 int sys_waitid(int, int, siginfo_t* info, int options, Usage*) { return world->wait_any(info, options); }
-
-int sys_waitid_exit_blocking(pid_t pid, WaitStatus* out) {
-  Process* process = world->find(pid);
-  if (process == nullptr) return -ECHILD;
-  if (process->state != 'Z' && process->executed) broken("a blocking wait for a process that runs");
-  world->die(*process, 127, 0);
-  out->ready = true;
-  for (size_t i = 0; i < world->processes.size(); i++) {
-    if (world->processes[i].pid == pid) world->processes.erase(world->processes.begin() + static_cast<long>(i));
-  }
-  return 0;
-}
 
 bool ProcFs::open(int) { return true; }
 
@@ -194,6 +221,8 @@ Error Leader::clone() {
   leader.born = world->now / 10'000'000;
   uint8_t traits = world->in.byte();
   leader.ignores = traits & 1, leader.forks_on_term = traits & 2;
+  leader.stuck = traits % 8 == 4;
+  world->hangs = traits % 8 >= 4;
   world->processes.push_back(leader);
   pid_ = leader.pid;
   placed_.pgid = leader.pgid, placed_.sid = leader.sid;
@@ -203,78 +232,34 @@ Error Leader::clone() {
   return {};
 }
 
-bool Leader::read_verdict() {
+// What failed ends, sooner or later: or a tracer holds it.
+bool Leader::read_verdict(bool) {
   int verdict = world->verdict;
   world->verdict = 0;
   Process* leader = world->find(pid_);
-  if (verdict == 1) return false;
-  if (verdict == 3) {
-    error_ = world->verdict_error == 0 ? Error{} : make_error(world->verdict_error, Stage::Exec, "execve");
-    if (world->verdict_error == 0) error_.term_signal = SIGKILL;
+  if (verdict == kAboutToExec) return false;
+  if (verdict == kKilled) {
+    give_up();
+    return true;
+  }
+  if (verdict == kFailed) {
+    error_ = make_error(world->verdict_error, Stage::Exec, "execve");
+    if (leader != nullptr && leader->state != 'Z' && !leader->stuck) world->die(*leader, 127, 0);
+    world->verdict = 0;
     return true;
   }
   if (leader != nullptr) leader->executed = true;
+  world->executed = true;
   return true;
+}
+
+void Leader::give_up() {
+  error_ = make_error(0, Stage::Exec, "execve");
+  error_.term_signal = SIGKILL;
 }
 
 void Leader::release_stack() {}
 
-int Reaper::open(int, bool) { return 0; }
-
-namespace {
-struct Registered {
-  uint64_t token;
-  uint32_t events;
-};
-std::map<int, Registered> registered;
-}  // namespace
-
-int Reaper::add(int fd, Token token) {
-  if (!registered.insert({fd, {token.pack(), EPOLLIN}}).second) return -EEXIST;
-  return 0;
-}
-int Reaper::modify(int fd, Token token, uint32_t events) {
-  auto found = registered.find(fd);
-  if (found == registered.end()) return -ENOENT;
-  found->second = {token.pack(), events};
-  return 0;
-}
-void Reaper::remove(int fd) { registered.erase(fd); }
-
-int Reaper::wait(struct epoll_event* events, uint64_t deadline) {
-  for (;;) {
-    if (++world->steps > 50'000) broken("the loop does not come to its end");
-    int n = 0;
-    for (auto& [fd, how] : registered) {
-      uint32_t ready = 0;
-      if (fd == kSignalFd && (world->child_signal || world->pending_signals > 0)) ready = EPOLLIN;
-      if (fd == kSupervisorFd && world->supervisor_dead) ready = EPOLLIN;
-      if (fd == kVerdictFd && world->verdict != 0) ready = EPOLLIN;
-      if (fd == kSocketFd) {
-        if (!world->packets.empty() || world->hung_up) ready |= EPOLLIN;
-        if (world->hung_up) ready |= EPOLLHUP;
-        if (how.events & EPOLLOUT && !world->socket_full) ready |= EPOLLOUT;
-      }
-      if (ready == 0) continue;
-      events[n].events = ready;
-      events[n++].data.u64 = how.token;
-    }
-    if (n > 0) return n;
-    if (deadline <= world->now) return 0;
-    if (!world->in.empty()) {
-      world->event();
-      continue;
-    }
-    if (deadline != kNever) {
-      world->now = deadline;
-      world->close_down();
-      return 0;
-    }
-    world->close_down();
-  }
-}
+const char* syscall_of(Stage) { return "execve"; }
 
 }  // namespace procgroup
-
-// What a run before this one has registered is not of this one.
-void forget_registrations() { procgroup::registered.clear(); }

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -32,6 +31,7 @@ int FAKE(kill)(int pid, int sig);
 int FAKE(nanosleep)(const struct timespec* pause, struct timespec* rest);
 int FAKE(open)(const char* path, int flags, ...);
 int FAKE(poll)(struct pollfd* fds, unsigned long count, int timeout);
+int FAKE(ppoll)(struct pollfd* fds, unsigned long count, const struct timespec* timeout, const void* mask);
 int FAKE(prctl)(int option, ...);
 ssize_t FAKE(read)(int fd, void* buffer, size_t size);
 ssize_t FAKE(recv)(int fd, void* buffer, size_t size, int flags);
@@ -53,6 +53,7 @@ int FAKE(tcsetpgrp)(int fd, int pgid);
 #define nanosleep fake_nanosleep
 #define open fake_open
 #define poll fake_poll
+#define ppoll fake_ppoll
 #define prctl fake_prctl
 #define read fake_read
 #define recv fake_recv

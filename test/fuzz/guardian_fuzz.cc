@@ -5,8 +5,6 @@
 
 using namespace procgroup;
 
-void forget_registrations();
-
 namespace {
 
 constexpr uint64_t kLongest = UINT64_MAX / 64;  // as lib/options.ts bounds what it passes on
@@ -90,8 +88,10 @@ void World::event() {
     case 2:
       return send_raw(in);
     case 3:
-      verdict = 1 + in.byte() % 3;
-      verdict_error = verdict == 3 ? std::vector<int>{0, ENOENT, EACCES, ETXTBSY}[in.byte() % 4] : 0;
+      // Only of a child that is there, and comes that far.
+      if (some == nullptr || some->ppid != kSelf || some->executed || some->state == 'Z' || some->stuck) return;
+      verdict = kAboutToExec + in.byte() % 3;
+      verdict_error = verdict == kFailed ? std::vector<int>{EPERM, ENOENT, EACCES, ETXTBSY}[in.byte() % 4] : 0;
       return;
     case 4:
     case 5:
@@ -124,11 +124,15 @@ void World::event() {
   }
 }
 
-// The input has ended: nobody forks any more, exec comes to its verdict, the supervisor dies, a released tree ends by
-// itself. From here on the guardian has to come to its end.
+// The input has ended: nobody forks any more, exec comes to its verdict unless it hangs, the supervisor dies, a
+// released tree ends by itself. From here on the guardian has to come to its end.
 void World::close_down() {
   socket_full = false;
-  if (failed == 0 && started == 0 && verdict == 0) verdict = 2;
+  if (failed == 0 && started == 0 && verdict == 0 && !hangs) {
+    for (Process& process : processes) {
+      if (process.ppid == kSelf && !process.executed && process.state != 'Z') verdict = kExecuted;
+    }
+  }
   if (!supervisor_dead) {
     supervisor_dead = true;
     return;
@@ -142,7 +146,6 @@ void World::close_down() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   World here(Input{data, data + size});
   world = &here;
-  forget_registrations();
   for (int pid : {kSupervisor, kStranger}) {
     Process process = {pid, 1, kSupervisor, kSupervisor};
     here.processes.push_back(process);

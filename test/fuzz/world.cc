@@ -72,6 +72,7 @@ int World::fork_of(Process& parent, int kind) {
 void World::die(Process& process, int code, int signal) {
   int pid = process.pid;
   process.state = 'Z', process.code = code, process.signal = signal;
+  if (process.ppid == kSelf && !process.executed) verdict = kKilled;  // the end of its pipe
   for (Process& child : processes) {
     if (child.ppid != pid) continue;
     child.ppid = kSelf;
@@ -89,6 +90,7 @@ int World::raise(int pid, int sig) {
     broken("a stranger is signalled");
   }
   if (process->immune) return -EPERM;
+  if (process->stuck && !process->executed) return 0;
   if (process->state == 'Z' || harmless(sig)) return 0;
   if (sig == SIGKILL) {
     die(*process, -1, SIGKILL);

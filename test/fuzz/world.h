@@ -30,11 +30,14 @@ struct Input {
   }
 };
 
+enum Verdicts { kAboutToExec = 1, kExecuted, kFailed, kKilled };
+
 struct Process {
   int pid, ppid, pgid, sid;
   char state = 'S';
   uint64_t born = 0;
   bool immune = false;         // answers EPERM
+  bool stuck = false;          // before exec: SIGKILL does not end it
   bool ignores = false;        // SIGTERM and its like
   bool forks_on_term = false;  // a detached copy of itself
   bool executed = false;       // the leader before exec forks nobody
@@ -56,8 +59,10 @@ struct World {
   bool supervisor_dead = false, hung_up = false, socket_full = false, released = false;
   int pending_signals = 0;  // in the signalfd
   bool child_signal = false;
-  // What Leader::read_verdict says next: 0 nothing yet, 1 exec is next, 2 it succeeded, 3 failed with `verdict_error`.
+  // What Leader::read_verdict says next: 0 nothing yet, or one of Verdicts. kFailed: with `verdict_error`.
   int verdict = 0, verdict_error = 0;
+  bool executed = false;
+  bool hangs = false;  // the verdict does not come by itself
   bool list_children = true, group_flag = true, pidfds = true;
   uint32_t steps = 0;
   int forks = 0;
