@@ -15,9 +15,9 @@ namespace procgroup {
 namespace {
 
 constexpr uint64_t kTracerPause = 100'000'000;  // 100 ms
-constexpr uint32_t kTracerPatience = 5;
-constexpr uint64_t kOrderSlack =
-    2'000'000'000;  // beyond the ladder's own time, before a silent guardian counts as lost
+constexpr uint32_t kTracerPatience = 5;  // looks
+// Beyond the ladder's own time, before a silent guardian counts as lost.
+constexpr uint64_t kOrderSlack = 2'000'000'000;
 
 NewsMessage receive(int socket, int* fd, ssize_t* size) {
   NewsMessage news;
@@ -90,8 +90,7 @@ void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
   uint64_t now = now_ns();
   uint64_t cap = group.grace_cap > now ? group.grace_cap - now : group.grace_cap != 0 ? 1 : 0;
   if (group.report.cause == Cause::None && !group.told_gone) group.report.cause = cause;
-  // Once, but for what is new: a kill, or a cap on the graces. A burst of callers must not fill the socket. Not to a
-  // guardian that has said its last word.
+  // Only what is new (a kill, a cap on the graces), since a burst must not fill the socket; and nothing after the end.
   bool news = !group.told_gone && (!group.begin_sent || (kill && !group.kill_sent) || cap != 0);
   int sent = news ? send_order(group, Order::Begin, 0, cause, kill, cap) : 0;
   if (sent < 0 && sent != -EAGAIN && sent != -ENOBUFS) return lose_guardian(group);
@@ -153,8 +152,8 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       return;
     case News::Exited:
       group.exit.ready = true;
-      group.exit.code = news.code, group.exit.signal = news.signal;
-      group.exit.core_dumped = news.core_dumped, group.exit.usage = news.usage;
+      group.exit.code = news.code, group.exit.signal = news.signal, group.exit.core_dumped = news.core_dumped;
+      group.exit.usage = news.usage;
       group.exit_kind = news.exit_kind == 0 ? ExitStatusKind::Exact : ExitStatusKind::HeldByTracer;
       group.ref.leader_exited = true;
       if (group.phase == Phase::Running) group.phase = Phase::LeaderExited;
@@ -240,10 +239,8 @@ void Supervisor::on_guardian_exit(Group& group) {
   }
   if (!group.told_gone) return hunt(group);
   group.phase = group.report.empty ? Phase::Empty : Phase::Survivors;
-  if (group.list_due) {
-    group.list_due = false;
-    listener_->on_members(group);
-  }
+  if (group.list_due) listener_->on_members(group);
+  group.list_due = false;
   listener_->on_gone(group);
   if (group.report.empty || group.ref.leader_exited) return free_group(&group);
   // The leader is among the survivors. It is init's now: its pidfd still tells its end.
