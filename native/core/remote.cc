@@ -15,7 +15,7 @@ namespace procgroup {
 namespace {
 
 constexpr uint64_t kTracerPause = 100'000'000;  // 100 ms
-constexpr uint32_t kTracerPatience = 5;  // looks
+constexpr uint32_t kTracerPatience = 5;         // looks
 // Beyond the ladder's own time, before a silent guardian counts as lost.
 constexpr uint64_t kOrderSlack = 2'000'000'000;
 
