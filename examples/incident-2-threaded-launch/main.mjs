@@ -47,7 +47,7 @@ async function theIncident() {
     'Node cannot show it: it has no fork without exec. Its own launches (libuv) exec at once and run nothing between.',
   );
   try {
-    const { stdout } = await promisify(execFile)('python3', ['-W', 'ignore', fileURLToPath(here('fork.py')), '60']);
+    const { stdout } = await promisify(execFile)('python3', ['-W', 'ignore', fileURLToPath(here('fork.py')), '200']);
     const { forks, hung } = JSON.parse(stdout);
     say(`Python can: ${hung} of ${forks} forked children hang for ever in a lock whose owner was not copied.`);
   } catch (error) {
@@ -55,20 +55,18 @@ async function theIncident() {
   }
 }
 
-/** The cure of the time: a fresh interpreter and JSON. */
-function byFork(payload) {
-  return new Promise((resolve, reject) => {
-    const child = fork(here('job.mjs'), [], { execArgv: [] });
-    let answer;
-    child.once('error', reject).once('message', (message) => {
-      answer = message;
-    });
-    child.once('exit', (code) => {
-      if (answer?.value) resolve(answer.value);
-      else reject(new Error(answer?.error.message ?? `ended with ${code}`));
-    });
-    child.send({ ...payload, rows: payload.rows?.map(({ value }) => ({ value: String(value) })) });
+/** The cure of the time: a fresh interpreter and JSON. Node may tell the exit before the message that came before it. */
+async function byFork(payload) {
+  const child = fork(here('job.mjs'), [], { execArgv: [] });
+  let answer;
+  child.once('message', (message) => {
+    answer = message;
   });
+  const ended = Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
+  child.send({ ...payload, rows: payload.rows?.map(({ value }) => ({ value: String(value) })) });
+  const [[code]] = await ended;
+  if (answer?.value) return answer.value;
+  throw new Error(answer?.error.message ?? `ended with ${code}`);
 }
 
 function describe(error) {
