@@ -29,7 +29,7 @@ bool Service::send_now(const NewsMessage& news, int fd) {
     header->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
   }
-  if (sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof news)) return true;
+  if (sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return true;  // a packet is sent whole
   // Too many descriptors of this user are under way: the news go without theirs. unix(7).
   if (errno == ETOOMANYREFS && fd >= 0) return send_now(news, -1);
   return errno != EAGAIN && errno != EINTR;
