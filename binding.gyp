@@ -4,6 +4,8 @@
 {
   "variables": {
     "sanitize%": "",
+    # Carried by the addon; scripts/build-native.mjs builds it before.
+    "guardian%": "<(module_root_dir)/build/Release/procgroup-guardian",
   },
   "target_defaults": {
     "defines": ["PROCGROUP_BUILD=<!(node scripts/protocol-build.mjs)"],
@@ -58,7 +60,7 @@
         "<!@(node -p \"require('fs').readdirSync('native/addon').filter(f => f.endsWith('.cc')).map(f => 'native/addon/' + f).join(' ')\")",
       ],
       "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
-      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS",
+      "defines": ["PROCGROUP_GUARDIAN_FILE=\"<(guardian)\"", "NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS",
                   "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "ldflags": [
         "-Wl,--gc-sections",

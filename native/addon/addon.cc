@@ -7,8 +7,10 @@
 
 #include "engine.h"
 #include "environment.h"
+#include "libuv.h"
 #include "posix.h"
 #include "request.h"
+#include "sync_spawn.h"
 
 namespace procgroup {
 namespace {
@@ -19,6 +21,14 @@ Environment* environment_of(const Napi::CallbackInfo& info) { return static_cast
 Napi::Value number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
 
 void spawn_job(const Napi::CallbackInfo& info) { Engine::peek()->submit(read_job(info, environment_of(info)->id())); }
+
+Napi::Value after_poll_bound(const Napi::CallbackInfo& info) { return after_poll(info, environment_of(info)); }
+Napi::Value spawn_now(const Napi::CallbackInfo& info) { return spawn_now_call(info, environment_of(info)); }
+
+Napi::Value signal_leader(const Napi::CallbackInfo& info) {
+  uint64_t id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  return number(info.Env(), Engine::peek()->signal_leader_of(id, info[1].As<Napi::Number>().Int32Value()));
+}
 
 void cancel(const Napi::CallbackInfo& info) {
   Engine::peek()->cancel(environment_of(info)->id(), info[0].As<Napi::Number>().Uint32Value());
@@ -52,6 +62,10 @@ Napi::Value renew(const Napi::CallbackInfo& info) {
   double ms = info[1].As<Napi::Number>().DoubleValue();
   uint64_t lease_ns = std::isinf(ms) ? kNever : to_ns(ms);
   return Napi::Boolean::New(info.Env(), Engine::peek()->renew(id_of(info[0]), lease_ns));
+}
+
+Napi::Value pause(const Napi::CallbackInfo& info) {
+  return number(info.Env(), Engine::peek()->pause(id_of(info[0]), info[1].As<Napi::Boolean>().Value()));
 }
 
 Napi::Value watch_stops(const Napi::CallbackInfo& info) {
@@ -113,6 +127,8 @@ Napi::Value payload(const Napi::CallbackInfo& info) {
     object.Set(name, array);
   };
   if (payload->syscall[0] != '\0') object["syscall"] = Napi::String::New(env, payload->syscall);
+  object["leaf"] = Napi::String::New(env, payload->leaf);
+  list("usage", payload->usage, [&](int64_t value) { return number(env, static_cast<double>(value)); });
   list("fds", payload->fds, [&](int fd) { return number(env, fd); });
   environment_of(info)->hand_over(payload->fds);
   payload->fds.clear();  // the caller's from here on
@@ -149,11 +165,12 @@ Napi::Value payload(const Napi::CallbackInfo& info) {
 void ref(const Napi::CallbackInfo& info) { environment_of(info)->ref(); }
 void unref(const Napi::CallbackInfo& info) { environment_of(info)->unref(); }
 
-// [available bits, errno of each feature in turn]: by real calls, without starting the engine.
+// probe(disabled): [available bits, errno of each feature in turn], by real calls, without starting the engine.
 Napi::Value probe(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Engine* engine = Engine::peek();
-  ProbeResult result = engine != nullptr ? engine->probe() : probe_kernel(Engine::disabled_features());
+  ProbeResult result =
+      engine != nullptr ? engine->probe() : probe_kernel(Engine::features_named(info[0].As<Napi::String>()));
   Napi::Array array = Napi::Array::New(env);
   array.Set(0u, number(env, engine != nullptr ? engine->features() : result.available));
   for (uint32_t i = 0; i < 7; i++) array.Set(i + 1, number(env, result.errnos[i]));
@@ -172,13 +189,13 @@ void forget_pidfd(const Napi::CallbackInfo& info) {
   Engine::peek()->forget_pidfd(fd, environment_of(info)->id(), ticket);
 }
 
-// start(deliver): starts the engine of the process at its first call, and makes a queue for the caller. Each copy of
-// the JavaScript that is loaded into one thread calls it, and gets functions bound to a queue of its own. A negative
-// errno, or an object with `rows`, which deliver(count) reads, and the functions.
+// start(deliver, disabled): starts the engine of the process at its first call, and makes a queue for the caller. Each
+// copy of the JavaScript that is loaded into one thread calls it, and gets functions bound to a queue of its own. A
+// negative errno, or an object with `rows`, which deliver(count) reads, and the functions.
 Napi::Value start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int error = 0;
-  if (Engine::get(&error) == nullptr) return number(env, error);
+  if (Engine::get(&error, info[1].As<Napi::String>()) == nullptr) return number(env, error);
   Environment* environment = Environment::create(env, info[0]);
   if (environment == nullptr) return number(env, -ENOMEM);
   Napi::Object bound = Napi::Object::New(env);
@@ -187,12 +204,15 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     bound.Set(name, Napi::Function::New(env, function, name, environment));
   };
   set("spawn", spawn_job);
+  set("spawnNow", spawn_now);
+  set("signalLeader", signal_leader);
   set("cancel", cancel);
   set("begin", begin);
   set("signal", signal);
   set("members", members);
   set("release", release);
   set("renew", renew);
+  set("pause", pause);
   set("watchStops", watch_stops);
   set("holders", holders);
   set("attach", attach);
@@ -201,6 +221,7 @@ Napi::Value start(const Napi::CallbackInfo& info) {
   set("unref", unref);
   set("watchPidfd", watch_pidfd);
   set("forgetPidfd", forget_pidfd);
+  set("afterPoll", after_poll_bound);
   return bound;
 }
 
@@ -209,6 +230,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   (void)remembered;
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("probe", Napi::Function::New(env, probe, "probe"));
+  exports.Set("settleClosed", Napi::Function::New(env, settle_closed, "settleClosed"));
   add_posix(env, exports);
   return exports;
 }

@@ -33,11 +33,9 @@ int line_of_engine_descriptors() {
 
 }  // namespace
 
-uint32_t Engine::disabled_features() {
-  const char* list = getenv("PROCGROUP_TEST_DISABLE");
-  if (list == nullptr) return 0;
+uint32_t Engine::features_named(const std::string& list) {
   uint32_t bits = 0;
-  std::string names = std::string(",") + list + ",";
+  std::string names = "," + list + ",";
   auto has = [&](const char* name) { return names.find(std::string(",") + name + ",") != std::string::npos; };
   if (has("clone3")) bits |= kFeatureClone3;
   if (has("clone_pidfd")) bits |= kFeatureClonePidfd;
@@ -50,13 +48,22 @@ uint32_t Engine::disabled_features() {
 }
 
 Engine::Engine() : supervisor_(this, &reaper_) {
-  pthread_mutex_init(&mutex_, nullptr);
+  pthread_mutexattr_t spinning;
+  pthread_mutexattr_init(&spinning);
+#ifdef __GLIBC__
+  // Held for less than a sleep and a wake-up take.
+  pthread_mutexattr_settype(&spinning, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+  pthread_mutex_init(&mutex_, &spinning);
+  pthread_mutexattr_destroy(&spinning);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&jobs_ready_, &monotonic);
   pthread_cond_init(&clones_moved_, &monotonic);
   pthread_cond_init(&drained_, &monotonic);
+  pthread_cond_init(&told_, nullptr);
+  pthread_cond_init(&woken_, nullptr);
 }
 
 int start_detached(void* (*main)(void*), void* argument, size_t stack) {
@@ -75,9 +82,9 @@ int start_detached(void* (*main)(void*), void* argument, size_t stack) {
   return -err;
 }
 
-int Engine::start() {
+int Engine::start(const std::string& disabled) {
   high_fd_ = line_of_engine_descriptors();
-  probe_ = probe_kernel(disabled_features());
+  probe_ = probe_kernel(features_named(disabled));
   features_ = probe_.available;
   int r = reaper_.open(high_fd_);
   if (r < 0) return r;
@@ -87,14 +94,14 @@ int Engine::start() {
 
 Engine* Engine::peek() { return g_engine.load(std::memory_order_acquire); }
 
-Engine* Engine::get(int* error) {
+Engine* Engine::get(int* error, const std::string& disabled) {
   Engine* engine = peek();
   if (engine != nullptr) return engine;
   pthread_mutex_lock(&g_start_mutex);
   engine = peek();
   if (engine == nullptr) {
     auto* fresh = new Engine;
-    *error = fresh->start();
+    *error = fresh->start(disabled);
     if (*error == 0) {
       engine = fresh;
       g_engine_pid = getpid();
@@ -158,9 +165,8 @@ void Engine::loop() {
         if (job->cancelled) interrupt(job);
       }
     }
-    notify_environments();
     if (shutting_down_ && running_.empty() && supervisor_.undecided() == 0) pthread_cond_broadcast(&drained_);
-    unlock();
+    unlock_and_notify();
   }
 }
 
@@ -181,7 +187,9 @@ uint32_t Engine::add_environment(Environment* environment) {
 
 void Engine::remove_environment(uint32_t id) {
   lock();
-  std::erase_if(environments_, [&](Environment* e) { return e->id() == id; });
+  auto found = std::find_if(environments_.begin(), environments_.end(), [&](Environment* e) { return e->id() == id; });
+  Environment* environment = *found;
+  environments_.erase(found);
   for (auto& job : jobs_) {
     if (job->environment == id) job->cancelled = true;
   }
@@ -194,18 +202,42 @@ void Engine::remove_environment(uint32_t id) {
   std::erase_if(pidfd_watches_, [&](const PidfdWatch& w) { return w.environment == id; });
   supervisor_.end_owner(id);
   wake_for_deadline();
+  ending_environments_++;
+  while (environment->wakers != 0) pthread_cond_wait(&woken_, &mutex_);
+  ending_environments_--;
   unlock();
 }
 
 void Engine::post(uint32_t environment, Event&& event) {
+  if (!waiting_.empty() && told_caller(environment, &event)) return;
   for (Environment* e : environments_) {
-    if (e->id() == environment) return e->queue.push_back(std::move(event));
+    if (e->id() == environment) return e->post(std::move(event));
   }
 }
 
-void Engine::notify_environments() {
-  if (shutting_down_) return;
-  for (Environment* e : environments_) e->notify();
+// The wake-up comes after the lock: the thread that it wakes wants it next, and on a busy machine runs at once, in the
+// place of ours. An Environment counts who is about to wake it, and does not end before.
+void Engine::unlock_and_notify() {
+  constexpr int kMost = 8;
+  Environment* due[kMost];
+  int n = 0;
+  for (Environment* e : environments_) {
+    if (shutting_down_ || !e->hand_over_queue()) continue;
+    if (n == kMost) {
+      e->wake();
+      continue;
+    }
+    e->wakers++;
+    due[n++] = e;
+  }
+  unlock();
+  for (int i = 0; i < n; i++) {
+    due[i]->wake();
+    if (--due[i]->wakers != 0 || ending_environments_ == 0) continue;
+    lock();
+    pthread_cond_broadcast(&woken_);
+    unlock();
+  }
 }
 
 void Engine::shut_down() {

@@ -9,8 +9,7 @@ bool Engine::begin(uint64_t id, Cause cause, bool kill) {
   Group* group = supervisor_.find(id);
   if (group != nullptr) supervisor_.begin(*group, cause, kill);
   wake_for_deadline();
-  notify_environments();
-  unlock();
+  unlock_and_notify();
   return group != nullptr;
 }
 
@@ -45,9 +44,16 @@ bool Engine::renew(uint64_t id, uint64_t lease_ns) {
   Group* group = supervisor_.find(id);
   bool moved = group != nullptr && supervisor_.renew(*group, lease_ns);
   wake_for_deadline();
-  notify_environments();
-  unlock();
+  unlock_and_notify();
   return moved;
+}
+
+int Engine::pause(uint64_t id, bool on) {
+  lock();
+  Group* group = supervisor_.find(id);
+  int r = group != nullptr ? supervisor_.pause(*group, on) : -ESRCH;
+  unlock();
+  return r;
 }
 
 uint64_t Engine::attach(pid_t pgid, GroupOptions&& options, std::shared_ptr<const Killer> killer, uint32_t environment,

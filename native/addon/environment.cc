@@ -1,5 +1,7 @@
 #include "environment.h"
 
+#include <errno.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +50,7 @@ void Environment::on_cleanup(void* data) {
   Engine::peek()->remove_environment(self->id_);
   napi_delete_reference(self->env_, self->buffer_);
   self->close_unowned();
+  if (self->exit_fd_ >= 0) close(self->exit_fd_);
   delete self;
 }
 
@@ -69,21 +72,37 @@ void Environment::close_unowned() {
 void Environment::ref() { napi_ref_threadsafe_function(env_, wake_); }
 void Environment::unref() { napi_unref_threadsafe_function(env_, wake_); }
 
-void Environment::notify() {
-  if (queue.empty()) return;
-  {
-    std::lock_guard lock(mutex_);
-    if (handed_over_.empty()) {
-      handed_over_.swap(queue);
-    } else {
-      std::move(queue.begin(), queue.end(), std::back_inserter(handed_over_));
-      queue.clear();
-    }
-    if (notified_) return;
-    notified_ = true;
-  }
-  napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+int Environment::count_exits() {
+  int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  exit_fd_ = fd;
+  return fd;
 }
+
+void Environment::post(Event&& event) {
+  int fd = exit_fd_;
+  if (fd >= 0 && static_cast<EventType>(static_cast<int>(event.row[0])) == EventType::Exit) {
+    uint64_t one = 1;
+    event.signalled = write(fd, &one, sizeof one) == sizeof one;
+  }
+  queue.push_back(std::move(event));
+}
+
+bool Environment::hand_over_queue() {
+  if (queue.empty()) return false;
+  std::lock_guard lock(mutex_);
+  if (handed_over_.empty()) {
+    handed_over_.swap(queue);
+  } else {
+    std::move(queue.begin(), queue.end(), std::back_inserter(handed_over_));
+    queue.clear();
+  }
+  bool first = !notified_;
+  notified_ = true;
+  return first;
+}
+
+void Environment::wake() { napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking); }
 
 void Environment::on_call(napi_env env, napi_value callback, void* context, void*) {
   if (env == nullptr || callback == nullptr) return;  // the Environment is ending
@@ -103,6 +122,7 @@ void Environment::deliver(napi_env env, napi_value callback) {
     current_.clear();
     for (size_t i = 0; i < n; i++) {
       memcpy(rows_ + i * Event::kColumns, batch[at + i].row, sizeof batch[at + i].row);
+      delivered_exits_ += batch[at + i].signalled;
       current_.push_back(std::move(batch[at + i]));
     }
     at += n;

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <mutex>
 #include <vector>
 
@@ -26,13 +27,22 @@ class Environment {
   // Its own thread. Descriptors that the callback is being given: if the thread is terminated before it could own them,
   // they are closed at the end of the Environment.
   void hand_over(const std::vector<int>& fds);
+  void clear_handed() { handed_.clear(); }
   void ref();
   void unref();
 
-  // Under the engine's lock. The queue is handed over by notify(), so that the thread it wakes does not wait for the
-  // engine's lock, which the waking thread still holds.
+  // libuv.cc: an eventfd that counts the exits from now on, so that a loop can tell which of them its poll has seen.
+  // Closed with the Environment. Negative errno.
+  int count_exits();
+  uint64_t delivered_exits() const { return delivered_exits_; }  // of those counted
+
+  // Under the engine's lock. What is handed over can be taken without that lock. True: wake() has to follow.
   std::vector<Event> queue;
-  void notify();
+  void post(Event&& event);
+  bool hand_over_queue();
+  // From any thread that counts in `wakers`.
+  void wake();
+  std::atomic<int> wakers{0};
 
  private:
   Environment() = default;
@@ -50,6 +60,8 @@ class Environment {
   std::vector<Event> handed_over_;  // guarded by mutex_, with notified_
   bool notified_ = false;
   std::vector<Event> current_;
+  std::atomic<int> exit_fd_{-1};
+  uint64_t delivered_exits_ = 0;
   struct Handed {
     int fd;
     dev_t device;

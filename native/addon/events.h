@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/procfs.h"
@@ -13,11 +14,24 @@
 namespace procgroup {
 
 // The order is part of the protocol with lib/native.ts.
-enum class EventType : int32_t { Spawned = 0, Failed, Exit, Draining, Gone, Members, StopState, PidfdReady, Holders };
+enum class EventType : int32_t {
+  Spawned = 0,
+  Failed,
+  Exit,
+  Draining,
+  Gone,
+  Members,
+  StopState,
+  PidfdReady,
+  Holders,
+  Paused
+};
 
 struct Payload {
   char syscall[24] = {};  // a copy: a guardian's failure has it in the group's record, which is gone by then
   std::vector<int> fds;   // our ends of pipes: closed with the payload unless somebody takes them
+  std::string leaf;       // of a containment `cgroup`
+  std::vector<int64_t> usage;
 
   std::vector<StepRecord> steps;
   std::vector<SurvivorRecord> survivors;
@@ -35,6 +49,7 @@ struct Event {
   static constexpr int kColumns = 16;
   double row[kColumns] = {};
   std::unique_ptr<Payload> payload;
+  bool signalled = false;  // an exit that was counted on the Environment's eventfd
 };
 
 }  // namespace procgroup

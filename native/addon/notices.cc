@@ -34,7 +34,7 @@ void Engine::on_leader_exit(Group& group) {
   bool exact = group.exit_kind == ExitStatusKind::Exact;
   event.row[2] = exact ? exit.code : -1;
   event.row[3] = exact ? exit.signal : 0;
-  event.row[4] = exit.core_dumped;
+  event.row[4] = exit.core_dumped | group.limits_hit << 1;
   event.row[5] = static_cast<double>(group.exit_kind);
   const Usage& usage = exit.usage;
   event.row[6] = exact && usage.maxrss_kib != 0;
@@ -65,10 +65,11 @@ void Engine::on_gone(Group& group) {
   event.row[4] = static_cast<double>(report.evidence);
   event.row[5] = report.notes;
   event.row[6] = static_cast<double>(report.duration_ns) / 1e6;
-  if (!report.steps.empty() || !report.survivors.empty()) {
+  if (!report.steps.empty() || !report.survivors.empty() || !report.usage.empty()) {
     event.payload = std::make_unique<Payload>();
     event.payload->steps.assign(report.steps.begin(), report.steps.end());
     event.payload->survivors.assign(report.survivors.begin(), report.survivors.end());
+    event.payload->usage.assign(report.usage.begin(), report.usage.end());
   }
   post(group.owner, std::move(event));
 }

@@ -1,9 +1,11 @@
 #include "posix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include "carried.h"
 #include "core/group.h"
 #include "core/kernel.h"
 
@@ -48,6 +50,10 @@ void add_posix(Napi::Env env, Napi::Object exports) {
   set("pidfdOpen", [](Info i) { return sys_pidfd_open(integer(i, 0)); });
   set("pidfdSend", [](Info i) { return sys_pidfd_send_signal(integer(i, 0), integer(i, 1), 0); });
   set("closeFd", [](Info i) { return checked(close(integer(i, 0))); });
+  set("executable", [](Info i) {
+    return checked(faccessat(AT_FDCWD, i[0].As<Napi::String>().Utf8Value().c_str(), X_OK, AT_EACCESS));
+  });
+  set("carryGuardian", [](Info) { return carried_guardian(); });
   set("tcgetpgrp", [](Info i) { return checked(tcgetpgrp(integer(i, 0))); });
   set("tcsetpgrp", [](Info i) { return set_foreground(integer(i, 0), integer(i, 1)); });
 }

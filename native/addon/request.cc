@@ -10,6 +10,8 @@
 #include <atomic>
 #include <cmath>
 
+#include "carried.h"
+
 namespace procgroup {
 namespace {
 
@@ -26,6 +28,17 @@ void split(std::string* block, std::vector<char*>* out) {
   out->push_back(nullptr);
 }
 
+// With two allocations, however many variables there are.
+void copy_environment(std::string* block, std::vector<char*>* out) {
+  size_t count = 0, bytes = 0;
+  for (char** e = environ; e != nullptr && *e != nullptr; e++) count++, bytes += strlen(*e) + 1;
+  block->reserve(bytes);
+  for (size_t i = 0; i < count; i++) block->append(environ[i], strlen(environ[i]) + 1);
+  out->reserve(count + 2);  // and a guardian's mark
+  for (size_t i = 0; i < block->size(); i += strlen(&(*block)[i]) + 1) out->push_back(&(*block)[i]);
+  out->push_back(nullptr);
+}
+
 int or_unset(double value) { return std::isnan(value) ? kUnset : static_cast<int>(value); }
 
 uint64_t to_limit(double value) { return std::isinf(value) ? RLIM_INFINITY : static_cast<uint64_t>(value); }
@@ -37,7 +50,7 @@ struct Identity {
 
 // Turns a request for the command into one for its guardian: what concerns the command goes into the guardian's orders,
 // its words and environment are the guardian's own.
-void make_tree(Job* job, const Identity& identity, Napi::Value guardian) {
+void make_tree(Job* job, Containment containment, const Identity& identity, Napi::Value guardian) {
   SpawnRequest& request = job->request;
   job->tree = std::make_unique<Config>();
   Config& config = *job->tree;
@@ -54,7 +67,9 @@ void make_tree(Job* job, const Identity& identity, Napi::Value guardian) {
   for (int i = 0; i < config.step_count; i++) config.steps[i] = job->options.ladder[static_cast<size_t>(i)];
   config.rlimit_count = static_cast<int32_t>(request.rlimits.size());
   for (int i = 0; i < config.rlimit_count; i++) config.rlimits[i] = request.rlimits[static_cast<size_t>(i)];
-  config.killer = job->options.killer;
+  // The guardian of a namespace knows the numbers inside, and needs no help.
+  config.killer = job->options.killer && containment != Containment::Namespace;
+  config.containment = static_cast<int32_t>(containment);
   config.kill_wait_ns = job->options.kill_wait_ns;
   config.timeout_ns = job->options.timeout_ns;
 
@@ -72,6 +87,7 @@ void make_tree(Job* job, const Identity& identity, Napi::Value guardian) {
   job->argv.swap(words);
 
   request.file = job->guardian_path.c_str();
+  if (job->guardian_path.empty()) request.program_fd = carried_guardian();  // made before: lib/guardian-path.ts
   request.argv = job->argv.data();
   request.argc = static_cast<int>(job->argv.size()) - 1;
   request.envp = job->envp.data();
@@ -147,13 +163,10 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
   split(&job->argv_block, &job->argv);
   if (info[3].IsString()) {
     job->env_block = to_string(info[3]);
+    split(&job->env_block, &job->envp);
   } else {  // the process's own: on the main thread process.env writes through to it
-    for (char** e = environ; e != nullptr && *e != nullptr; e++) {
-      if (!job->env_block.empty()) job->env_block.push_back('\0');
-      job->env_block.append(*e);
-    }
+    copy_environment(&job->env_block, &job->envp);
   }
-  split(&job->env_block, &job->envp);
   SpawnRequest& request = job->request;
   request.file = job->file.c_str();
   request.argv = job->argv.data();
@@ -211,7 +224,13 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
   identity.gid = static_cast<int>(n[at++]);
   identity.group_count = static_cast<int>(n[at++]);
   for (int i = 0; i < identity.group_count; i++) identity.groups[i] = static_cast<uint32_t>(n[at++]);
-  if (containment == 2) make_tree(job.get(), identity, info[8]);
+  if (containment >= 2) make_tree(job.get(), static_cast<Containment>(containment - 2), identity, info[8]);
+  if (info[9].IsArray()) {  // [parent, limits]
+    Napi::Array cgroup = info[9].As<Napi::Array>();
+    job->cgroup_parent = to_string(cgroup.Get(0u));
+    job->limit_block = to_string(cgroup.Get(1u));
+    job->move_supervisor = cgroup.Get(2u).ToBoolean().Value();
+  }
   if (!nofile_given && g_started_nofile != RLIM_INFINITY) {
     request.rlimits.push({RLIMIT_NOFILE, 1, g_started_nofile, 0});
   }

@@ -8,7 +8,8 @@
 
 namespace procgroup {
 
-// spawn(ticket, file, argv, env | null, cwd | null, paths | null, killer | null, numbers, guardian). Lists are joined
+// spawn(ticket, file, argv, env | null, cwd | null, paths | null, killer | null, numbers, guardian, cgroup).
+// Lists are joined
 // by NUL.
 std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environment);
 

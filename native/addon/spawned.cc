@@ -12,7 +12,7 @@
 
 namespace procgroup {
 
-void Engine::post_failed(uint32_t environment, uint32_t ticket, const Error& error) {
+void Engine::post_failed(uint32_t environment, uint32_t ticket, const Error& error, const char* leaf) {
   Event event;
   double row[] = {static_cast<double>(EventType::Failed), static_cast<double>(ticket),
                   static_cast<double>(error.err),         static_cast<double>(error.stage),
@@ -20,6 +20,7 @@ void Engine::post_failed(uint32_t environment, uint32_t ticket, const Error& err
   memcpy(event.row, row, sizeof row);
   event.payload = std::make_unique<Payload>();
   snprintf(event.payload->syscall, sizeof event.payload->syscall, "%s", error.syscall);
+  event.payload->leaf = leaf;
   post(environment, std::move(event));
 }
 
@@ -55,11 +56,11 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
     for (int fd : result->parent_ends) {
       if (fd >= 0) close(fd);
     }
-    post_failed(job->environment, job->ticket, error);
+    job->close_descriptors();  // before anybody hears of it: nothing is left of a spawn that failed
+    post_failed(job->environment, job->ticket, error, job->leaf.c_str());
     if (job->killer_for != 0) supervisor_.killer_failed(job->killer_for, error.err);
-    notify_environments();
     if (shutting_down_) reaper_.wake();
-    unlock();
+    unlock_and_notify();
     return;
   }
   group->ticket = job->ticket;
@@ -106,8 +107,7 @@ void Engine::spawned(std::unique_ptr<Job> job, SpawnResult* result, SpawnContext
     post(job->environment, std::move(event));
   }
   wake_for_deadline();
-  notify_environments();
-  unlock();
+  unlock_and_notify();
 }
 
 }  // namespace procgroup

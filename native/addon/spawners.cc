@@ -30,8 +30,11 @@ size_t usual_spawners() {
 
 }  // namespace
 
-Job::~Job() {
+void Job::close_descriptors() {
   for (int fd : owned_fds) close(fd);
+  owned_fds.clear();
+  socket.reset();
+  tty.reset();
 }
 
 struct Engine::Spawner final : SpawnHooks {
@@ -109,18 +112,18 @@ void Engine::submit(std::unique_ptr<Job> job) {
   if (jobs_.empty()) last_clone_end_ = now_ns();  // idle time does not count as being stuck
   jobs_.push_back(std::move(job));
   grow_spawners();
-  bool wake_one = idle_spawners_ > 0;
+  bool wake_one = idle_spawners_ > called_spawners_;
+  called_spawners_ += wake_one;
   if (spawners_.empty()) {  // not even one thread: EAGAIN, as for a fork that is refused
     std::unique_ptr<Job> last = std::move(jobs_.back());
     jobs_.pop_back();
     post_failed(last->environment, last->ticket, make_error(EAGAIN, Stage::Clone, "pthread_create"));
-    notify_environments();
   } else {
     // An idle one may have been signalled for an earlier job already: the loop watches over a queue that does not move.
     bool all_taken = idle_spawners_ < static_cast<int>(jobs_.size());
     if (all_taken && sleeping_until_ > now_ns() + 200 * kMillisecond) reaper_.wake();
   }
-  unlock();
+  unlock_and_notify();
   if (wake_one) pthread_cond_signal(&jobs_ready_);  // after the lock, which it would wait for
 }
 
@@ -138,6 +141,7 @@ void Engine::run_spawner(Spawner* spawner) {
       idle_spawners_++;
       pthread_cond_wait(&jobs_ready_, &mutex_);
       idle_spawners_--;
+      if (called_spawners_ > 0) called_spawners_--;
     }
     std::unique_ptr<Job> job = std::move(jobs_.front());
     jobs_.pop_front();
@@ -175,8 +179,7 @@ void Engine::run_holders(const Job& job) {
   event.payload->holders.assign(holders.begin(), holders.end());
   lock();
   post(job.environment, std::move(event));
-  notify_environments();
-  unlock();
+  unlock_and_notify();
 }
 
 void Engine::cancel(uint32_t environment, uint32_t ticket) {
@@ -196,8 +199,7 @@ void Engine::cancel(uint32_t environment, uint32_t ticket) {
     break;
   }
   wake_for_deadline();
-  notify_environments();
-  unlock();
+  unlock_and_notify();
 }
 
 // Ends a child that is stuck before exec. Its pid is written by the kernel within clone: where it is not there yet, the

@@ -48,7 +48,7 @@ Error Engine::prepare_tree(Job* job) {
     size_t at = job->guard_word.find(',') + 1;
     job->guard_word[at] = '-', job->guard_word[at + 1] = 0;
   }
-  return {};
+  return job->tree->containment != 0 ? prepare_box(job) : Error{};
 }
 
 // Under the lock. The guardian lives; Started or Failed settles the spawn.
@@ -63,6 +63,12 @@ void Engine::tree_spawned(Job* job, SpawnResult* result) {
   group->ticket = job->ticket;
   group->held = job->held;
   snprintf(group->mark, sizeof group->mark, "%s", job->mark.c_str());
+  group->pid_namespace = job->request.namespaces;
+  group->user_namespace = result->user_namespace;
+  if (!job->leaf.empty()) {
+    for (char c : job->leaf) group->leaf.push(c);
+    group->leaf.push(0);
+  }
   group->tty = std::move(job->tty);
   group->tty_owner = job->tty_owner;
   if (job->killer) killers_.emplace_back(group->id(), job->killer);
@@ -88,7 +94,9 @@ void Engine::on_started(Group& group) {
                   static_cast<double>(group.ref.pin),
                   features_ & kFeatureClone3 ? 1.0 : 0.0,
                   1.0,
-                  static_cast<double>(group.guardian)};
+                  static_cast<double>(group.guardian),
+                  static_cast<double>(group.inner_leader),
+                  group.user_namespace ? 1.0 : 0.0};
   memcpy(event.row, row, sizeof row);
   settle_tree(group, &event);
   post(group.owner, std::move(event));
@@ -100,7 +108,8 @@ void Engine::on_failed(Group& group, const Error& error) {
   std::erase_if(killers_, [&](auto& entry) { return entry.first == id; });
   bool cancelled = group.cancelled_owner != 0;
   post_failed(cancelled ? group.cancelled_owner : group.owner, group.ticket,
-              cancelled ? make_error(ECANCELED, Stage::Clone, "clone") : error);
+              cancelled ? make_error(ECANCELED, Stage::Clone, "clone") : error,
+              group.leaf.empty() ? "" : group.leaf.begin());
 }
 
 // The command's pipes go to the Environment with its start, or are closed.
@@ -118,6 +127,18 @@ void Engine::settle_tree(Group& group, Event* event) {
     }
   }
   starting_.erase(found);
+  if (event == nullptr || group.leaf.empty()) return;
+  if (event->payload == nullptr) event->payload = std::make_unique<Payload>();
+  event->payload->leaf = group.leaf.begin();
+}
+
+void Engine::on_paused(Group& group, bool paused, int err) {
+  Event event;
+  event.row[0] = static_cast<double>(EventType::Paused);
+  event.row[1] = group.ticket;
+  event.row[2] = paused;
+  event.row[3] = err;
+  post(group.owner, std::move(event));
 }
 
 void Engine::on_stop_state(Group& group, int signal) {

@@ -63,8 +63,7 @@ void* Engine::stop_waiter_main(void* data) {
     event.row[2] = info.si_code == CLD_CONTINUED ? 0 : info.si_status;
     engine->lock();
     engine->post(waiter->environment, std::move(event));
-    engine->notify_environments();
-    engine->unlock();
+    engine->unlock_and_notify();
   }
   if (waiter->pidfd >= 0) close(waiter->pidfd);
   return nullptr;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "child_containment.h"
 #include "child_descriptors.h"
 #include "child_syscall.h"
 
@@ -21,6 +22,7 @@ namespace {
 constexpr long kPrSetPdeathsig = 1;
 constexpr long kTiocspgrp = 0x5410;
 constexpr unsigned kCloseRangeUnshare = 2;
+constexpr long kAtEmptyPath = 0x1000;
 constexpr int kLastSignal = 64;
 constexpr int kSigkill = 9, kSigstop = 19;
 
@@ -155,6 +157,10 @@ CHILD_INLINE void set_rlimits(ChildPlan* p) {
 // As execvp(3): the next candidate after ENOENT, ENOTDIR and their kin, EACCES remembered, ENOEXEC given to /bin/sh.
 [[noreturn]] CHILD_INLINE void exec(ChildPlan* p) {
   p->stage = Stage::Exec;
+  if (has_program(p)) {
+    static const char itself[] = "";
+    fail(p, call(__NR_execveat, p->program_fd, arg(itself), arg(p->argv), arg(p->envp), kAtEmptyPath), 0);
+  }
   long result = -2;  // ENOENT
   for (int32_t i = 0; p->candidates[i] != nullptr; i++) {
     long r = call(__NR_execve, arg(p->candidates[i]), arg(p->argv), arg(p->envp));
@@ -191,16 +197,19 @@ extern "C" __attribute__((visibility("hidden"), used, noreturn)) void procgroup_
     if (r < 0) fail(p, r);
   }
   reset_signals(p);
+  enter_namespaces(p);
+  join_cgroup(p);
   place(p);
   set_process_attributes(p);
-  int32_t moved[kMaxFds + 2];  // a guardian gets two more than its command
+  int32_t moved[kMaxFds + 3];  // a guardian gets three more than its command
   place_descriptors(p, moved);
   close_strays(p);
   // Nice, oom score and hard limits may need the privilege that a change of uid gives up; the working directory must be
   // one that the new uid may enter; and the change clears a parent-death signal armed before it.
   set_rlimits(p);
+  if (p->chdir_first) change_directory(p);
   change_identity(p);
-  change_directory(p);
+  if (!p->chdir_first) change_directory(p);
   bind_to_parent(p);
   if (p->verdict_fd >= 0) {
     p->stage = Stage::Exec;
@@ -279,7 +288,9 @@ long clone3_child(uint64_t flags, const ChildStack& stack, ChildPlan* plan) {
   args.stack = reinterpret_cast<uint64_t>(stack.base);
   args.stack_size = stack.size & ~size_t{15};
   args.tls = 0;
-  return start(__NR_clone3, arg(&args), sizeof args, 0, 0, 0, plan);
+  args.set_tid = args.set_tid_size = 0;
+  args.cgroup = static_cast<uint64_t>(plan->cgroup_fd);
+  return start(__NR_clone3, arg(&args), flags & kCloneIntoCgroup ? sizeof args : kCloneArgsFirst, 0, 0, 0, plan);
 }
 
 }  // namespace procgroup

@@ -7,7 +7,7 @@
 
 namespace procgroup {
 
-// ABI of clone3(2), the first version (64 bytes, since Linux 5.3).
+// ABI of clone3(2).
 struct CloneArgs {
   uint64_t flags;
   uint64_t pidfd;
@@ -17,7 +17,12 @@ struct CloneArgs {
   uint64_t stack;
   uint64_t stack_size;
   uint64_t tls;
+  uint64_t set_tid;
+  uint64_t set_tid_size;
+  uint64_t cgroup;
 };
+constexpr size_t kCloneArgsFirst = 64;              // bytes, since Linux 5.3
+constexpr uint64_t kCloneIntoCgroup = 0x200000000;  // CLONE_INTO_CGROUP, 88 bytes, since Linux 5.7
 
 struct ChildStack {
   void* base;

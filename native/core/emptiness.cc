@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "supervisor.h"
 
 namespace procgroup {
@@ -27,12 +28,18 @@ void count_zombie(Group& group, const ProcStat& zombie) {
   group.zombie_hash += (static_cast<uint64_t>(zombie.pid) * 0x9e3779b97f4a7c15u) ^ zombie.start_time;
 }
 
+bool in_leaf(const Group& group, const ProcStat& process, ProcFs& proc) {
+  if (group.leaf.empty()) return false;
+  const char* slash = strrchr(group.leaf.begin(), '/');
+  return in_cgroup(proc, process.pid, slash + 1);
+}
+
 }  // namespace
 
 bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
   if (group.lost) {  // a zombie has no environment: those of the leader's group are known by its number
     bool dead_in_group = !process.alive() && group.ref.pgid > 0 && process.pgid == group.ref.pgid;
-    return dead_in_group || proc.has_environment(process.pid, group.mark);
+    return dead_in_group || proc.has_environment(process.pid, group.mark) || in_leaf(group, process, proc);
   }
   if (process.pid == group.ref.leader && !group.ref.leader_exited) return true;
   if (group.ref.pin == Pin::Leader) return false;
@@ -214,7 +221,11 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
 void Supervisor::lost_tree_unseen(Group& group) {
   bool enough = ++group.clean_scans >= kLostScans;
   bool answered = group.found_zombies != 0 || probe_group(group.ref) == -ESRCH;
-  if (enough && answered) return finish(group, true, Evidence::Unverified);
+  bool empty = leaf_empty(group);
+  if (!empty) kill_leaf(group);
+  if (enough && answered && empty) {
+    return finish(group, true, group.leaf.empty() ? Evidence::Unverified : Evidence::Populated);
+  }
   retry_later(group);
 }
 
@@ -238,7 +249,7 @@ void Supervisor::name_survivors(Group& group, bool complete) {
     group.report.survivors.push(record);
   }
   if (!group.report.survivors.empty()) return finish(group, false, Evidence::Census);
-  bool blind = !complete || !proc_.usable();
+  bool blind = !complete || !proc_.usable() || !leaf_empty(group);
   if (blind || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
   if (!group.ref.leader_reaped) return finish(group, true, Evidence::Census);
   int r = probe_group(group.ref);

@@ -27,6 +27,11 @@ int signal_process(int pidfd, pid_t pid, int sig) {
   return ::kill(pid, sig) == 0 ? 0 : -errno;
 }
 
+int kill_namespace(int sig) {
+  if (getpid() != 1) return -EINVAL;
+  return ::kill(-1, sig) == 0 ? 0 : -errno;
+}
+
 int signal_leader(const GroupRef& group, int sig) {
   if (group.pidfd.valid()) return sys_pidfd_send_signal(group.pidfd.get(), sig, 0);
   if (group.leader_reaped) return -ESRCH;

@@ -52,6 +52,9 @@ int signal_leader(const GroupRef& group, int sig);
 // Signal 0 to the group: -ESRCH proves it empty; any other answer proves nothing. pidfd_send_signal(2), kill(2).
 int probe_group(const GroupRef& group);
 
+// As init of a PID namespace: everybody in it but ourselves. 0 or a negative errno. kill(2), pid -1.
+int kill_namespace(int sig);
+
 // One process that is not our child. `pidfd` where valid, else by number: the caller has checked its start time.
 int signal_process(int pidfd, pid_t pid, int sig);
 

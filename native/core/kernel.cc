@@ -132,11 +132,12 @@ int sys_pidfd_exit_info(int pidfd, WaitStatus* out) {
   return 0;
 }
 
-bool probe_pidfd_group() {
-  int self = sys_pidfd_open(getpid());
+uint32_t probe_pidfd_signals() {
+  int self = -1;
+  if (probe_pidfd(&self) != 0) return 0;
   int r = sys_pidfd_send_signal(self, 0, kPidfdSignalProcessGroup);
-  if (self >= 0) close(self);
-  return r == 0 || r == -ESRCH;
+  close(self);
+  return kFeaturePidfd | (r == 0 || r == -ESRCH ? uint32_t{kFeaturePidfdGroup} : 0u);
 }
 
 uint64_t now_ns() {

@@ -26,7 +26,7 @@ struct ProbeResult {
 // Probes by real calls: a seccomp filter may deny what the version promises. `disabled` (Feature bits) is the test-only
 // switch. Disabling kFeaturePidfd takes everything with it that needs a pidfd.
 ProbeResult probe_kernel(uint32_t disabled);
-bool probe_pidfd_group();  // kFeaturePidfdGroup alone
+uint32_t probe_pidfd_signals();  // kFeaturePidfd and kFeaturePidfdGroup alone
 
 int sys_pidfd_open(pid_t pid);                                  // pidfd_open(2)
 int sys_pidfd_send_signal(int pidfd, int sig, uint32_t flags);  // pidfd_send_signal(2)

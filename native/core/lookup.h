@@ -10,8 +10,9 @@ struct Candidates {
 };
 
 // `path` is PATH of the child's own environment, or null. Entries that are relative count from `cwd` (or null). A name
-// with a slash is its own only candidate. Returns 0, or -ENOENT / -ENAMETOOLONG where no candidate exists.
-int find_program(const char* file, const char* path, const char* cwd, Candidates* out);
+// with a slash is its own only candidate. `unseen`: what exists here may not be what the child, under another uid, can
+// see, so every entry is a candidate. Returns 0, or -ENOENT / -ENAMETOOLONG where no candidate exists.
+int find_program(const char* file, const char* path, const char* cwd, Candidates* out, bool unseen = false);
 
 // The value of PATH in an environment block, or null.
 const char* path_of(char* const* envp);

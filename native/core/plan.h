@@ -36,6 +36,7 @@ struct Verdict {
 struct ChildPlan {
   // Inputs.
   const char* const* candidates;  // paths to try in turn, null-terminated
+  int32_t program_fd;             // >= 0: an executable to run instead; CLOEXEC, not the number of any target
   char** argv;
   char* const* envp;
   char** sh_argv;    // {"/bin/sh", (path), args...} for ENOEXEC; sh_argv[1] is filled in by the child
@@ -62,9 +63,18 @@ struct ChildPlan {
   int32_t uid, gid;     // -1: leave
   int32_t group_count;  // -1: leave
   const uint32_t* groups;
+  int32_t chdir_first;  // before the change of uid, else after it
   // >= 0: a CLOEXEC pipe that takes a Verdict before exec and another one if it fails. For a parent that is not
   // suspended.
   int32_t verdict_fd;
+  // A cgroup to be in before exec. >= 0: its directory, for clone3 with kCloneIntoCgroup; its cgroup.procs, which the
+  // child writes where that clone is refused.
+  int32_t cgroup_fd;
+  int32_t cgroup_procs_fd;
+  // CLONE_NEW flags of the child, which then gives itself a /proc of its own; 0: none. With a user namespace its maps.
+  uint64_t namespaces;
+  const char* uid_map;  // or null
+  const char* gid_map;
 
   // Outputs.
   volatile Stage stage;

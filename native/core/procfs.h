@@ -36,7 +36,10 @@ class ProcFs {
  public:
   // Opens /proc once, with a spare descriptor for a full table, at or above `high_fd`. False: no usable /proc.
   bool open(int high_fd);
+  // A /proc of somebody else's PID namespace, with its numbers.
+  void use(Fd&& directory) { dir_ = static_cast<Fd&&>(directory); }
   bool usable() const { return dir_.valid(); }
+  int directory() const { return dir_.get(); }
 
   // False where it is not there, or cannot be read: then absent() tells which.
   bool stat(pid_t pid, ProcStat* out);

@@ -19,9 +19,13 @@ constexpr uint32_t kBuild = PROCGROUP_BUILD;  // a hash of this file and of what
 constexpr int kMaxSteps = 16;
 constexpr int kMaxRlimits = 16;
 constexpr int kMaxGroups = 64;
+constexpr size_t kMaxWords = 16 * 1024;
+
+// Whose hands the tree is in, besides the guardian's.
+enum class Containment : int32_t { Tree = 0, Cgroup, Namespace };
 
 // Supervisor to guardian.
-enum class Order : uint32_t { Config = 1, Begin, Signal, Census, Release, Foreground };
+enum class Order : uint32_t { Config = 1, Begin, Signal, Census, Release, Foreground, Pause };
 // Guardian to supervisor.
 enum class News : uint32_t {
   Started = 1,
@@ -34,7 +38,9 @@ enum class News : uint32_t {
   Member,
   MembersEnd,
   Refused,
-  Gone
+  Gone,
+  Usage,
+  Paused
 };
 
 struct Config {
@@ -49,7 +55,8 @@ struct Config {
   int32_t group_count;  // -1: leave
   int32_t step_count;
   int32_t rlimit_count;
-  int32_t killer;  // 1: pids that answer EPERM are told, with Refused
+  int32_t killer;       // 1: pids that answer EPERM are told, with Refused
+  int32_t containment;  // Containment; not Tree: its words follow, see WordsHeader
   uint64_t kill_wait_ns;
   uint64_t timeout_ns;  // 0: none
   uint32_t groups[kMaxGroups];
@@ -63,9 +70,16 @@ struct OrderMessage {
   Order type;
   int32_t signal;
   int32_t cause;
-  int32_t kill;
+  int32_t kill;           // Begin; Pause: 0 is to resume
   uint64_t grace_cap_ns;  // Begin: no grace ends later than this from now on; 0: none
   Config config;          // Config only
+};
+
+// The packet behind Config for a containment of the kernel's: this, then words, each with its NUL.
+struct WordsHeader {
+  uint32_t magic;
+  uint32_t build;
+  int32_t directory;  // the descriptor that came along
 };
 
 struct NewsMessage {
@@ -73,35 +87,38 @@ struct NewsMessage {
   uint32_t build;
   News type;
   int32_t pid, pgid, sid;  // Started, with the leader's pidfd as SCM_RIGHTS where there is one
-  // Failed
+  // Failed; Paused has `err`
   int32_t err, stage, index, term_signal;
   char syscall[24];
-  // Exited, Stopped (signal 0: continued)
+  // Exited, Stopped (signal 0: continued); Paused: `code` 1 or 0
   int32_t code, signal, core_dumped, exit_kind;
   Usage usage;
-  // Draining, Gone
+  // Draining, Gone; Exited has in `notes` which limits were hit
   int32_t cause, empty, evidence;
   uint32_t notes;
   uint64_t duration_ns;
   StepRecord step;
-  SurvivorRecord survivor;  // Survivor; Member uses its `stat`
+  union {
+    SurvivorRecord survivor;         // Survivor; Member uses its `stat`
+    int64_t numbers[kUsageNumbers];  // Usage
+  };
 };
 static_assert(__is_trivially_copyable(OrderMessage) && __is_trivially_copyable(NewsMessage), "sent as bytes");
 
 inline bool valid(const OrderMessage& m, long size) {
   if (size != static_cast<long>(sizeof m) || m.magic != kMagic || m.build != kBuild) return false;
-  if (m.type < Order::Config || m.type > Order::Foreground) return false;
+  if (m.type < Order::Config || m.type > Order::Pause) return false;
   if (m.signal < 0 || m.signal > 64) return false;
   const Config& c = m.config;
   return m.type != Order::Config ||
          (c.isolation >= 0 && c.isolation <= 2 && c.stdio_count >= 0 && c.stdio_count <= kMaxFds && c.step_count >= 0 &&
           c.step_count <= kMaxSteps && c.rlimit_count >= 0 && c.rlimit_count <= kMaxRlimits && c.group_count >= -1 &&
-          c.group_count <= kMaxGroups);
+          c.group_count <= kMaxGroups && c.containment >= 0 && c.containment <= 2);
 }
 
 inline bool valid(const NewsMessage& m, long size) {
   return size == static_cast<long>(sizeof m) && m.magic == kMagic && m.build == kBuild && m.type >= News::Started &&
-         m.type <= News::Gone;
+         m.type <= News::Paused;
 }
 
 }  // namespace procgroup

@@ -134,6 +134,8 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
   switch (news.type) {
     case News::Started:
       group.ref.leader = news.pid, group.ref.pgid = news.pgid, group.ref.sid = news.sid;
+      if (group.pid_namespace) group.inner_leader = news.index;
+      if (group.ref.sid == 0) group.ref.sid = getsid(0);
       group.ref.pidfd.reset(move_high(pidfd.release(), high_fd_));
       if ((features_ & kFeaturePidfdGroup) && group.ref.pidfd.valid() && news.pid == news.pgid) {
         group.ref.pin = Pin::PidfdGroup;
@@ -155,6 +157,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       group.exit.code = news.code, group.exit.signal = news.signal, group.exit.core_dumped = news.core_dumped;
       group.exit.usage = news.usage;
       group.exit_kind = news.exit_kind == 0 ? ExitStatusKind::Exact : ExitStatusKind::HeldByTracer;
+      group.limits_hit = news.notes;
       group.ref.leader_exited = true;
       if (group.phase == Phase::Running) group.phase = Phase::LeaderExited;
       take_terminal_back(group);
@@ -198,6 +201,12 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
         group.refused.clear();
       }
       return;
+    case News::Usage:
+      group.report.usage.clear();
+      for (int64_t number : news.numbers) group.report.usage.push(number);
+      return;
+    case News::Paused:
+      return listener_->on_paused(group, news.code != 0, news.err);
     case News::Gone:
       group.told_gone = true;  // its last word
       timers_.cancel(&group.lease_timer);
@@ -207,6 +216,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       group.report.evidence = static_cast<Evidence>(news.evidence);
       group.report.notes |= news.notes;
       group.report.duration_ns = news.duration_ns;
+      if (group.pid_namespace && !group.report.empty) namespace_survivors(group);
       return;
   }
 }
@@ -233,11 +243,13 @@ void Supervisor::on_guardian_exit(Group& group) {
       if (!late) group.failure.term_signal = status.signal != 0 ? status.signal : SIGKILL;
     }
     // Where it could not say that the command failed, that may run already, and have started others.
-    if (!group.told_failed || (group.report.notes & kNoteProtocol)) return hunt(group);
+    if ((!group.told_failed || (group.report.notes & kNoteProtocol)) && !group.pid_namespace) return hunt(group);
     listener_->on_failed(group, group.failure);
     return free_group(&group);
   }
-  if (!group.told_gone) return hunt(group);
+  if (group.pid_namespace && group.phase == Phase::Survivors) return namespace_ended(group);
+  if (!group.told_gone && !group.pid_namespace) return hunt(group);
+  if (!group.told_gone) namespace_lost(group);
   group.phase = group.report.empty ? Phase::Empty : Phase::Survivors;
   if (group.list_due) listener_->on_members(group);
   group.list_due = false;
@@ -266,34 +278,5 @@ void Supervisor::forget_guardian(Group& group) {
 
 // It does not answer, or speaks another language: it is ended, and its end is handled as any other.
 void Supervisor::lose_guardian(Group& group) { signal_process(group.guardian_pidfd.get(), group.guardian, SIGKILL); }
-
-// Without its guardian the tree is what carries its mark in the environment, or is in the leader's group. Its leader
-// has been killed by its parent-death signal; the others are found and killed until scans show nobody. Where the
-// command had not been heard of yet, the spawn has failed once nobody is left.
-void Supervisor::hunt(Group& group) {
-  group.tree = false;
-  group.lost = true;
-  group.ref.pin = Pin::Members;
-  group.ref.numeric_members = !(features_ & kFeaturePidfd);
-  group.report.notes |= kNoteGuardianLost;
-  // Released, and nobody has asked for its end: it was left running on purpose.
-  if (!group.held && group.report.cause == Cause::None) return finish(group, false, Evidence::Unverified);
-  // Its own pidfd still pins the leader's group; before Linux 6.9 nothing does, since init has reaped the leader.
-  if ((features_ & kFeaturePidfdGroup) && group.ref.pidfd.valid() && group.ref.pgid == group.ref.leader) {
-    sys_pidfd_send_signal(group.ref.pidfd.get(), SIGKILL, kPidfdSignalProcessGroup);
-  }
-  if (!group.ref.leader_exited) {
-    group.ref.leader_exited = true;
-    WaitStatus status;
-    bool known = exit_info(group, &status);
-    group.exit = status;
-    group.exit_kind = known ? ExitStatusKind::Exact : ExitStatusKind::Unknown;
-    take_terminal_back(group);
-    if (!group.starting) listener_->on_leader_exit(group);
-  }
-  // What had been asked for before is what entered the teardown, also where it was never heard. Where the guardian had
-  // begun, the teardown goes on, and is not told a second time.
-  begin(group, group.report.cause == Cause::None ? Cause::Guardian : group.report.cause, true);
-}
 
 }  // namespace procgroup

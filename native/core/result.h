@@ -31,6 +31,8 @@ enum class Stage : int32_t {
   Setgid,
   Setuid,
   Guardian,
+  Cgroup,
+  Namespace,
 };
 
 struct Error {

@@ -11,6 +11,8 @@
 
 #include "kernel.h"
 #include "lookup.h"
+#include "namespaces.h"
+#include "plan_memory.h"
 
 namespace procgroup {
 namespace {
@@ -22,6 +24,7 @@ constexpr int kBusyRetries = 6;  // after the in-flight clones have ended: 1, 2,
 struct OpenStdio {
   Vec<FdMap> map;
   Vec<int> child_ends;
+  int null = -1;  // one /dev/null serves every entry that is ignored
   ~OpenStdio() {
     for (int fd : child_ends) close(fd);
   }
@@ -47,7 +50,12 @@ Error open_one(const StdioSpec& spec, int target, OpenStdio* open_stdio, SpawnRe
   int source = -1, parent = -1;
   switch (spec.kind) {
     case StdioKind::Ignore:
-      source = open("/dev/null", O_RDWR | O_CLOEXEC);
+      if (open_stdio->null >= 0) {
+        open_stdio->map.push({open_stdio->null, target});
+        result->parent_ends.push(-1);
+        return {};
+      }
+      source = open_stdio->null = open("/dev/null", O_RDWR | O_CLOEXEC);
       if (source < 0) return make_error(errno, Stage::Stdio, "open", target);
       break;
     case StdioKind::Pipe: {
@@ -68,6 +76,9 @@ Error open_one(const StdioSpec& spec, int target, OpenStdio* open_stdio, SpawnRe
       open_stdio->map.push({spec.fd, target});
       result->parent_ends.push(-1);
       return {};
+    case StdioKind::Absent:
+      result->parent_ends.push(-1);
+      return {};
     case StdioKind::File:
       source = open_file(spec);
       if (source < 0) return make_error(-source, Stage::Stdio, "open", target);
@@ -79,6 +90,17 @@ Error open_one(const StdioSpec& spec, int target, OpenStdio* open_stdio, SpawnRe
   return {};
 }
 
+// Above every target, so that no target is made on its number.
+Error place_program(const SpawnRequest& request, OpenStdio* open_stdio, int* program) {
+  *program = request.program_fd;
+  int targets = static_cast<int>(request.stdio.size());
+  if (*program < 0 || *program >= targets) return {};
+  *program = fcntl(request.program_fd, F_DUPFD_CLOEXEC, targets);
+  if (*program < 0) return make_error(errno, Stage::Stdio, "fcntl");
+  open_stdio->child_ends.push(*program);
+  return {};
+}
+
 Error open_terminal(SpawnResult* result) {
   result->tty.reset(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
   if (!result->tty.valid()) return make_error(errno, Stage::Foreground, "open");
@@ -87,18 +109,31 @@ Error open_terminal(SpawnResult* result) {
   return {};
 }
 
-bool needs_copy_of_table(const SpawnContext& context, const SpawnRequest& request, const OpenStdio& stdio) {
-  if (!(context.features & kFeatureCloseRange) || context.high_fd < 0 || !request.close_strays) return true;
+bool needs_copy_of_table(const SpawnContext& context, const SpawnRequest& request, const OpenStdio& stdio,
+                         int program) {
+  if (!(context.features & kFeatureCloseRange) || context.high_fd < 0) return true;
+  if (!request.close_strays && !request.leave_high) return true;
+  if (program >= context.high_fd) return true;
   for (const FdMap& m : stdio.map) {
     if (m.source >= context.high_fd) return true;
   }
   return false;
 }
 
+// A refusal may be of the namespaces or of the call: nothing is dropped for good.
+long clone_into_namespaces(const SpawnContext& context, uint64_t flags, ChildPlan* plan, bool* used_clone3) {
+  *used_clone3 = context.features & kFeatureClone3;
+  long r = *used_clone3 ? clone3_child(flags | plan->namespaces, context.stack, plan) : -ENOSYS;
+  if (r != -ENOSYS && r != -EPERM && r != -EINVAL) return r;
+  *used_clone3 = false;
+  return clone_child(flags | plan->namespaces, context.stack, plan);
+}
+
 // One clone with the best flags that are left; a refused mechanism is dropped for good and the next one tried.
 long clone_once(SpawnContext& context, ChildPlan* plan, bool* used_clone3) {
   for (;;) {
-    uint64_t flags = kVm | kVfork;
+    uint64_t flags = kVfork;
+    if (plan->uid == -1 && plan->gid == -1 && plan->group_count == -1) flags |= kVm;
     if (plan->unshare_from >= 0) flags |= kFiles;
     if (context.features & kFeatureClonePidfd) flags |= kPidfd;
     // Read by interrupt() on other threads.
@@ -106,6 +141,7 @@ long clone_once(SpawnContext& context, ChildPlan* plan, bool* used_clone3) {
     __atomic_store_n(&plan->pid, 0, __ATOMIC_RELEASE);
     plan->stage = Stage::Clone;
     plan->error = 0;
+    if (plan->namespaces != 0) return clone_into_namespaces(context, flags, plan, used_clone3);
     *used_clone3 = context.features & kFeatureClone3;
     long r = *used_clone3 ? clone3_child(flags, context.stack, plan) : clone_child(flags, context.stack, plan);
     if (r >= 0) return r;
@@ -133,55 +169,11 @@ Error verdict(ChildPlan* plan, pid_t pid) {
 
 // ENOENT for a file that is there: its interpreter (or loader) is not.
 void find_missing_interpreter(const ChildPlan& plan, const Candidates& candidates, Error* error) {
-  if (error->stage != Stage::Exec || error->err != ENOENT || plan.cwd != nullptr) return;
+  if (error->stage != Stage::Exec || error->err != ENOENT || plan.cwd != nullptr || plan.program_fd >= 0) return;
   if (access(candidates.paths[0], F_OK) == 0) error->index = -2;
 }
 
 }  // namespace
-
-const char* syscall_of(Stage stage) {
-  switch (stage) {
-    case Stage::FdTable:
-    case Stage::StrayFds:
-      return "close_range";
-    case Stage::Signals:
-      return "rt_sigaction";
-    case Stage::Setsid:
-      return "setsid";
-    case Stage::Setpgid:
-      return "setpgid";
-    case Stage::Placement:
-      return "getpgid";
-    case Stage::Foreground:
-      return "tcsetpgrp";
-    case Stage::ParentDeath:
-      return "prctl";
-    case Stage::Umask:
-      return "umask";
-    case Stage::Nice:
-      return "setpriority";
-    case Stage::OomScore:
-      return "write";
-    case Stage::Chdir:
-      return "chdir";
-    case Stage::Descriptors:
-      return "dup3";
-    case Stage::Rlimit:
-      return "setrlimit";
-    case Stage::SignalMask:
-      return "rt_sigprocmask";
-    case Stage::Exec:
-      return "execve";
-    case Stage::Groups:
-      return "setgroups";
-    case Stage::Setgid:
-      return "setresgid";
-    case Stage::Setuid:
-      return "setresuid";
-    default:
-      return "clone";
-  }
-}
 
 void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, SpawnResult* result) {
   OpenStdio stdio;
@@ -189,9 +181,12 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
     result->error = open_one(request.stdio[i], static_cast<int>(i), &stdio, result);
   }
   if (!result->error.failed() && request.foreground) result->error = open_terminal(result);
+  int program = -1;
+  if (!result->error.failed()) result->error = place_program(request, &stdio, &program);
   Candidates candidates;
-  if (!result->error.failed()) {
-    int r = find_program(request.file, path_of(request.envp), request.cwd, &candidates);
+  if (!result->error.failed() && program < 0) {
+    bool other = request.uid != -1 || request.gid != -1;
+    int r = find_program(request.file, path_of(request.envp), request.cwd, &candidates, other);
     if (r < 0) result->error = make_error(-r, Stage::Lookup, "execve");
   }
   if (result->error.failed()) {
@@ -205,23 +200,34 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   for (int i = 1; i < request.argc; i++) sh_argv.push(request.argv[i]);
   sh_argv.push(nullptr);
 
-  ChildPlan plan = {};
+  PlanMemory memory(request);
+  if (memory.plan == nullptr) {
+    result->error = make_error(ENOMEM, Stage::Clone, "mmap");
+    close_parent_ends(result);
+    return;
+  }
+  ChildPlan& plan = *memory.plan;
   plan.candidates = candidates.paths.data();
+  plan.program_fd = program;
   plan.argv = request.argv;
   plan.envp = request.envp;
   plan.sh_argv = sh_argv.data();
   plan.cwd = request.cwd;
   plan.fds = stdio.map.data();
   plan.fd_count = static_cast<int32_t>(stdio.map.size());
-  plan.scratch_from = plan.fd_count;
+  plan.scratch_from = static_cast<int32_t>(request.stdio.size());
   plan.close_strays = request.close_strays;
   plan.isolation = request.isolation;
   plan.tty = result->tty.get();
   plan.parent_death_signal = request.parent_death_signal;
   plan.parent_pid = getpid();
   plan.join_pgid = 0;
-  plan.uid = plan.gid = plan.group_count = -1;
-  plan.verdict_fd = -1;
+  plan.uid = request.uid;
+  plan.gid = request.gid;
+  plan.group_count = request.group_count;
+  plan.groups = request.groups;
+  plan.chdir_first = request.chdir_first;
+  plan.verdict_fd = plan.cgroup_fd = plan.cgroup_procs_fd = -1;
   plan.signal_mask = request.signal_mask;
   plan.umask = request.umask;
   plan.nice = request.nice;
@@ -230,9 +236,19 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   plan.rlimit_count = static_cast<int32_t>(request.rlimits.size());
   plan.keep_ignored = request.keep_ignored;
 
+  IdMaps maps;
+  if (request.namespaces) {
+    plan.namespaces = kNewPid | kNewNs;
+    result->user_namespace = !has_sys_admin();
+    if (result->user_namespace) {
+      plan.namespaces |= kNewUser;
+      maps.fill();
+      plan.uid_map = maps.uid, plan.gid_map = maps.gid;
+    }
+  }
   for (int busy = 0;;) {
     plan.have_close_range = (context.features & kFeatureCloseRange) != 0;
-    plan.unshare_from = needs_copy_of_table(context, request, stdio) ? -1 : context.high_fd;
+    plan.unshare_from = needs_copy_of_table(context, request, stdio, program) ? -1 : context.high_fd;
     if (!hooks.enter_clone(&plan)) {
       result->error = make_error(ECANCELED, Stage::Clone, "clone");
       break;
@@ -240,7 +256,8 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
     long pid = clone_once(context, &plan, &result->used_clone3);
     hooks.leave_clone();
     if (pid < 0) {
-      result->error = make_error(static_cast<int>(-pid), Stage::Clone, "clone");
+      bool namespaces = plan.namespaces != 0 && pid != -EAGAIN && pid != -ENOMEM;
+      result->error = make_error(static_cast<int>(-pid), namespaces ? Stage::Namespace : Stage::Clone, "clone");
       break;
     }
     Fd pidfd(plan.pidfd);

@@ -11,7 +11,8 @@
 
 namespace procgroup {
 
-enum class StdioKind : int32_t { Ignore = 0, Pipe = 1, Descriptor = 2, File = 3 };
+// Absent: the command gets nothing under that number, but for a stray that lies there.
+enum class StdioKind : int32_t { Ignore = 0, Pipe = 1, Descriptor = 2, File = 3, Absent = 4 };
 
 struct StdioSpec {
   StdioKind kind;
@@ -23,6 +24,7 @@ struct StdioSpec {
 
 struct SpawnRequest {
   const char* file = nullptr;
+  int program_fd = -1;    // >= 0: an open executable that is run instead of `file`; it stays the caller's
   char** argv = nullptr;  // null-terminated
   int argc = 0;
   char** envp = nullptr;  // null-terminated
@@ -32,10 +34,18 @@ struct SpawnRequest {
   Isolation isolation = Isolation::Group;
   bool foreground = false;
   bool close_strays = true;
+  // Descriptors at or above the engine's line are left behind also where strays are inherited.
+  bool leave_high = false;
   int parent_death_signal = 0;
   int umask = kUnset;
   int nice = kUnset;
   int oom_score_adj = kUnset;
+  bool namespaces = false;  // the child is init of a PID namespace, with a mount namespace of its own
+  // With uid, gid or groups the child gets memory of its own: cloning it costs what our memory is large.
+  int uid = -1, gid = -1;  // -1: leave
+  int group_count = -1;    // -1: leave
+  const uint32_t* groups = nullptr;
+  bool chdir_first = false;  // with the privilege that a change of uid gives up
   uint64_t keep_ignored = 0;
   uint64_t signal_mask = 0;
 };
@@ -50,6 +60,7 @@ struct SpawnResult {
   Fd tty;                // with `foreground`
   pid_t tty_owner = 0;   // the terminal's foreground group before
   bool used_clone3 = false;
+  bool user_namespace = false;  // it took one to be allowed the others
 };
 
 // Calls made by spawn() around the clone, so that its owner can end a child that is stuck before exec.

@@ -178,6 +178,7 @@ void Supervisor::finish(Group& group, bool empty, Evidence evidence) {
   group.report.empty = empty;
   group.report.evidence = evidence;
   group.report.duration_ns = group.teardown_start == 0 ? 0 : now_ns() - group.teardown_start;
+  if (!group.leaf.empty()) remove_leaf(group);
   if (group.list_due || group.list_now) {
     group.list_due = group.list_now = false;
     if (empty) group.found.clear();

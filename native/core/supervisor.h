@@ -7,6 +7,7 @@
 #include "kernel.h"
 #include "procfs.h"
 #include "reaper.h"
+#include "report.h"
 #include "result.h"
 #include "spawn.h"
 #include "teardown.h"
@@ -14,47 +15,10 @@
 
 namespace procgroup {
 
-enum class Cause : int32_t { None = 0, Stop, Abort, Timeout, Dispose, Exit, Lease, Guardian };
-enum class Evidence : int32_t { Esrch = 0, Census, Leader, Unverified, Echild };
 enum class ExitStatusKind : int32_t { Exact = 0, Unknown, HeldByTracer };
 // Running: the leader lives. LeaderExited: it ended, the group may live. Draining: the ladder runs. Empty, Survivors:
 // ends.
 enum class Phase : int32_t { Running = 0, LeaderExited, Draining, Empty, Survivors };
-
-enum Note : uint32_t {
-  kNoteLeaderAlone = 1 << 0,
-  kNoteNumericPids = 1 << 1,
-  kNotePinLost = 1 << 2,
-  kNoteKillerFailed = 1 << 3,
-  kNoteKillerTimeout = 1 << 4,
-  kNoteProcUnreadable = 1 << 5,
-  kNoteGuardianLost = 1 << 6,
-  kNoteProtocol = 1 << 7,
-};
-
-struct StepRecord {
-  int32_t signal;
-  Target target;
-  int32_t err;     // errno; for Target::Killer its exit code, or minus the signal that ended it
-  uint64_t at_ns;  // from the start of the teardown
-};
-
-struct SurvivorRecord {
-  ProcStat stat;
-  char wchan[48];
-  int32_t err;  // errno of signal 0
-  int32_t held_by_tracer;
-};
-
-struct Report {
-  bool empty = false;
-  Cause cause = Cause::None;
-  Evidence evidence = Evidence::Esrch;
-  uint32_t notes = 0;
-  uint64_t duration_ns = 0;
-  Vec<StepRecord> steps;
-  Vec<SurvivorRecord> survivors;
-};
 
 struct GroupOptions {
   Vec<LadderStep> ladder;
@@ -122,8 +86,13 @@ struct Group {
   bool begin_sent = false;
   uint32_t census_out = 0;  // orders that have not been answered
   bool kill_sent = false;
-  bool lost = false;   // the guardian died: members are who carries `mark`
-  char mark[40] = {};  // NAME=value in the environment of every member
+  bool pid_namespace = false;  // containment `namespace`
+  bool user_namespace = false;
+  pid_t inner_leader = 0;   // the leader's number inside
+  Vec<char> leaf;           // containment `cgroup`: its directory, with the NUL
+  uint32_t limits_hit = 0;  // LimitHit, at the leader's end
+  bool lost = false;        // the guardian died: members are who carries `mark`
+  char mark[40] = {};       // NAME=value in the environment of every member
   pid_t guardian = 0;
   Fd guardian_pidfd;
   Fd socket;
@@ -146,6 +115,7 @@ class Listener {
   virtual void on_draining(Group& group) = 0;
   virtual void on_gone(Group& group) = 0;     // group.report may be taken
   virtual void on_members(Group& group) = 0;  // group.found
+  virtual void on_paused(Group& group, bool paused, int err) = 0;
   // Starts the configured killer for `group`; it is adopted with killer_for set. False: it could not be queued.
   virtual bool start_killer(Group& group, int signal, const Vec<pid_t>& pids) = 0;
   virtual void unlock() = 0;
@@ -194,6 +164,7 @@ class Supervisor {
   // Moves the end of the lease to `lease_ns` from now; 0: it ends now, kNever: there is none. False, and nothing is
   // moved, once a teardown has begun. An end that has passed counts as begun, whoever sees it first.
   bool renew(Group& group, uint64_t lease_ns);
+  int pause(Group& group, bool on);  // 0 or a negative errno: on_paused follows
   void killer_failed(uint64_t id, int err);
 
   // All that belongs to `owner` (0: everything that is held) enters teardown, graces capped.
@@ -254,6 +225,14 @@ class Supervisor {
   void forget_guardian(Group& group);
   void lose_guardian(Group& group);
   void hunt(Group& group);
+  // lost.cc
+  void leader_lost(Group& group);
+  void namespace_lost(Group& group);
+  void namespace_survivors(Group& group);
+  void namespace_ended(Group& group);
+  void kill_leaf(const Group& group);
+  bool leaf_empty(const Group& group);
+  void remove_leaf(Group& group);
 
   // emptiness.cc
   void settle(Group& group);

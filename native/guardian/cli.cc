@@ -46,6 +46,13 @@ int Run::run() {
   }
   // With `inherit` who sent it decides whether the command has it as well: it is read like the others.
   if (options_.isolation != Isolation::Inherit) stop_signal_.open(guard_.signal_fd(), kFirstOwn);
+  if (options_.containment != Containment::Tree) {
+    Error error = enter_box();
+    if (error.failed()) {
+      on_failed(error);
+      return status_;
+    }
+  }
   start(mask);
   while (!finished_) wait();
   return status_;
@@ -73,8 +80,10 @@ void Run::start(uint64_t signal_mask) {
 void Run::wait() {
   enum { kSignals, kVerdict, kMember, kStop, kLeader, kSources };
   struct pollfd polled[kSources] = {
-      {guard_.signal_fd(), POLLIN, 0}, {guard_.verdict_fd(), POLLIN, 0},
-      {guard_.watch_fd(), POLLIN, 0},  {guard_.verdict_settled() ? stop_signal_.fd() : -1, POLLIN, 0},
+      {guard_.signal_fd(), POLLIN, 0},
+      {guard_.verdict_fd(), POLLIN, 0},
+      {guard_.watch_fd(), guard_.watch_events(), 0},
+      {guard_.verdict_settled() ? stop_signal_.fd() : -1, POLLIN, 0},
       {guard_.leader_fd(), POLLIN, 0},
   };
   uint64_t deadline = guard_.deadline();
@@ -85,7 +94,7 @@ void Run::wait() {
   ppoll(polled, kSources, deadline == kNever ? nullptr : &timeout, nullptr);
   if (polled[kVerdict].revents != 0) guard_.on_verdict();
   hand_on_early();
-  if (polled[kMember].revents != 0) guard_.on_child();
+  if (polled[kMember].revents != 0) guard_.on_watch();
   if (polled[kStop].revents != 0) on_stop_signal();
   if (polled[kSignals].revents != 0) on_signals();
   if (polled[kLeader].revents != 0) guard_.on_leader_dead();
@@ -209,16 +218,20 @@ void Run::command_stopped(int sig) {
   if (by_us) send(SIGCONT);
 }
 
-void Run::on_started(const Leader&) {
+void Run::on_started(const Leader& leader) {
+  placed_ = {leader.pid(), leader.pgid()};
+  if (guard_.box() != nullptr) box_started();
   guard_.release_start();  // first: its descriptor is not among our own
-  const int own[] = {guard_.signal_fd(), stop_signal_.own_fd(), guard_.leader().pidfd(), terminal_.fd(),
-                     report_file_.fd()};
-  drop_command_descriptors(own, sizeof own / sizeof *own);
+  int own[5 + kBoxFds] = {guard_.signal_fd(), stop_signal_.own_fd(), guard_.leader().pidfd(), terminal_.fd(),
+                          report_file_.fd()};
+  size_t boxed = guard_.box() != nullptr ? guard_.box()->descriptors(own + 5) : 0;
+  drop_command_descriptors(own, 5 + boxed);
   if (!report_file_.waits_for_reader() && chdir("/") != 0) return;
 }
 
 void Run::on_exited(const WaitStatus& status) {
   exit_ = status;
+  if (guard_.box() != nullptr) limits_hit_ = guard_.box()->limits_hit();
   terminal_.take_back_from(guard_.leader().pgid());
 }
 
@@ -226,6 +239,7 @@ void run_command(char** argv) {
   Options options;
   int status = parse_options(argv, &options);
   if (status != kGoOn) _exit(status);
+  if (options.containment == Containment::Namespace) become_init();
   Run run(options);
   _exit(run.run());  // nothing is left to destroy that the kernel does not
 }

@@ -6,37 +6,6 @@
 
 namespace procgroup {
 
-int Run::status_of(const Error& error) const {
-  Text text;
-  const char* file = options_.command[0];
-  text.printable(*file == 0 ? "''" : file);
-  bool exec = error.stage == Stage::Exec || error.stage == Stage::Lookup;
-  if (guard_.early_cause() == Cause::Timeout) {
-    warn(text.add(": timed out before it was started, at ").add(error.syscall));
-    return kTimedOut;
-  }
-  if (early_signal_ != 0 && error.term_signal != 0) return 128 + early_signal_;
-  if (error.term_signal != 0) {
-    warn(text.add(": killed before it was started"));
-    return kFailed;
-  }
-  if (exec && error.err == ENOENT) {
-    warn(text.add(error.index == -2 ? ": its interpreter was not found" : ": command not found"));
-    return kNotFound;
-  }
-  text.add(exec ? ": cannot execute: " : ": cannot be started: ");
-  if (!exec) text.add(error.syscall).add(": ");
-  warn(add_errno(text, error.err));
-  return exec ? kNotExecutable : kFailed;
-}
-
-void Run::on_failed(const Error& error) {
-  finished_ = true;
-  terminal_.take_back_from(guard_.leader().pid());
-  status_ = status_of(error);
-  if (report_file_.wanted()) report_file_.write(report_of({&options_, &guard_.leader(), &exit_, status_}, error));
-}
-
 int Run::status_of(const Report& report) const {
   if (report.cause == Cause::Timeout) return kTimedOut;
   if (exit_.ready) return exit_.signal != 0 ? 128 + exit_.signal : exit_.code;
@@ -60,7 +29,7 @@ void Run::on_gone(const Report& report) {
       text.add(", in ").add(survivor.wchan);
     warn(text);
   }
-  if (report_file_.wanted()) report_file_.write(report_of({&options_, &guard_.leader(), &exit_, status_}, report));
+  if (report_file_.wanted()) report_file_.write(report_of(run_end(), report));
 }
 
 }  // namespace procgroup

@@ -31,6 +31,10 @@ class Run : public GuardListener {
   void command_stopped(int sig);
   int status_of(const Report& report) const;
   int status_of(const Error& error) const;
+  RunEnd run_end() const { return {&options_, placed_.pid, placed_.pgid, limits_hit_, &exit_, status_}; }
+  // cli_box.cc
+  Error enter_box();
+  void box_started();
 
   void on_started(const Leader& leader) override;
   void on_failed(const Error& error) override;
@@ -47,8 +51,12 @@ class Run : public GuardListener {
   StopSignal stop_signal_;
   ReportFile report_file_;
   WaitStatus exit_;
-  uint64_t early_ = 0;           // received before exec: bit n-1 is signal n
-  int early_signal_ = 0;         // the one that ended the command before exec
+  uint64_t early_ = 0;    // received before exec: bit n-1 is signal n
+  int early_signal_ = 0;  // the one that ended the command before exec
+  struct {
+    int pid = 0, pgid = 0;
+  } placed_;
+  uint32_t limits_hit_ = 0;
   int stopped_ = 0;              // the signal that stopped the command, not acted on yet
   bool halted_ = false;          // the command is stopped, as far as we know
   bool stop_requested_ = false;  // a signal that we handed on asks for a stop
@@ -58,5 +66,9 @@ class Run : public GuardListener {
   bool finished_ = false;
   int status_ = kFailed;
 };
+
+// The rest of this run takes place in a new PID namespace, of which this process, from here on its child, is init; the
+// process that was called stays outside and hands on signals and the exit status. Does not come back on failure.
+void become_init();
 
 }  // namespace procgroup

@@ -57,6 +57,7 @@ Tree& Guard::tree() {
     tree_.open(high_fd_, spared_);
     tree_.pin(leader_.pgid() == leader_.pid() ? leader_.pgid() : 0, leader_.pidfd());
     tree_.limit(scope_, leader_.pid(), leader_.pgid(), session_ ? leader_.sid() : 0);
+    tree_.enter(box_);
   }
   return tree_;
 }
@@ -101,6 +102,11 @@ void Guard::leader_ended(const WaitStatus& status) {
   listener_->on_exited(exit_);
 }
 
+void Guard::on_watch() {
+  if (box_ != nullptr) box_->on_event();
+  on_child();
+}
+
 void Guard::on_child() {
   hear_verdict();  // first: it can be told from a death alone only while the zombie is there
   reap();
@@ -121,6 +127,7 @@ void Guard::on_leader_dead() {
 bool Guard::empty() {
   if (!leader_exited_) return false;
   report_.evidence = scope_ == Scope::Leader ? Evidence::Leader : Evidence::Echild;
+  if (box_ != nullptr) return nobody_left_ && box_->empty(&report_.evidence);
   return nobody_left_ || scope_ == Scope::Leader || (scope_ == Scope::Group && group_empty());
 }
 
@@ -162,6 +169,7 @@ void Guard::begin(Cause cause, bool kill, uint64_t grace_cap_ns) {
     teardown_start_ = now_ns();
     timeout_deadline_ = kNever;
     listener_->on_draining(cause);
+    if (box_ != nullptr) box_->wake_up();
   }
   act(ladder_.on(kill ? LadderEvent::Kill : LadderEvent::Begin));
 }
@@ -195,7 +203,7 @@ void Guard::tell_refused(int sig) {
   Vec<ProcStat> members;
   tree().descendants(&members);
   for (const ProcStat& member : members) {
-    Fd pidfd(sys_pidfd_open(member.pid));
+    Fd pidfd(tree().handle(member.pid));
     if (signal_process(pidfd.get(), member.pid, 0) == -EPERM) listener_->on_refused(member.pid, sig);
   }
   listener_->on_refused(0, sig);
@@ -226,7 +234,7 @@ void Guard::on_deadline(uint64_t now) {
   if (!started_) return on_start_deadline(now);
   // Before the ladder's own deadline: however short its last wait is, SIGKILL has been sent.
   if (!done() && round_deadline_ <= now) {
-    tree().kill_round();
+    if (box_ == nullptr || box_->kill_round()) tree().kill_round();
     round_deadline_ = now_ns() + round_pause_;
     if (round_pause_ < kLongestPause) round_pause_ *= 2;
     reap();

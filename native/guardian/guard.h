@@ -1,8 +1,10 @@
 // One contained tree: its command, its ladder, its end. A single-threaded machine over signalfd and ppoll that never
 // blocks. guard_start.cc has what comes before exec, guard.cc the rest.
 #pragma once
+#include <poll.h>
 #include <stdint.h>
 
+#include "box.h"
 #include "core/protocol.h"
 #include "core/teardown.h"
 #include "core/timers.h"
@@ -38,13 +40,18 @@ class Guard {
   // Becomes the subreaper, in a group of its own. Our descriptors are placed at or above `high_fd` (-1: where they
   // come). 0 or a negative errno. Every signal must be blocked.
   int prepare(bool own_group, int high_fd, Scope scope = Scope::Tree);
+  // Before start(): a containment of the kernel's.
+  void enter(Box* box) { box_ = box; }
+  Box* box() const { return box_; }
   void start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, uint64_t signal_mask = 0);
 
   int signal_fd() const { return signals_.get(); }
   // Changes when the command is started again; -1 while no verdict is awaited.
   int verdict_fd() const { return started_ ? -1 : leader_.verdict_fd(); }
-  // Scope::Group: the pidfd of a member whose end no SIGCHLD tells; -1: none. Readable: call on_child().
-  int watch_fd() const { return watched_.get(); }
+  // What no SIGCHLD tells, -1: nothing. Scope::Group: the pidfd of a member. A box: its news. Call on_watch() then.
+  int watch_fd() const { return box_ != nullptr ? box_->watch_fd() : watched_.get(); }
+  short watch_events() const { return box_ != nullptr ? POLLPRI : POLLIN; }
+  void on_watch();
 
   // The leader's pidfd while its end is awaited: a tracer may keep SIGCHLD from us. Readable: call on_leader_dead().
   int leader_fd() const { return started_ && !leader_exited_ && held_deadline_ == kNever ? leader_.pidfd() : -1; }
@@ -57,6 +64,7 @@ class Guard {
   // Before exec there is nothing to be graceful to: what has not become the command yet is killed, and on_failed
   // follows.
   void begin(Cause cause, bool kill, uint64_t grace_cap_ns);
+  void set_unheard() { unheard_ = true; }
   int forward(int sig);  // to the leader's group only; 0 or a negative errno
   uint64_t deadline() const;
   void on_deadline(uint64_t now);
@@ -64,7 +72,10 @@ class Guard {
   GuardState state() const { return state_; }
   bool verdict_settled() const { return started_; }
   // Once verdict_settled(), at leisure.
-  void release_start() { leader_.release_stack(); }
+  void release_start() {
+    leader_.release_stack();
+    if (box_ != nullptr) box_->settle();
+  }
   // What ended the command before exec; None: nothing has.
   Cause early_cause() const { return early_cause_; }
   bool done() const { return state_ == GuardState::Empty || state_ == GuardState::Survivors; }
@@ -87,6 +98,8 @@ class Guard {
   bool group_empty();
   void settle();
   void finish(bool empty);
+  void fail(const Error& error);
+  void kill_unheard();
   void name_survivors();
   void tell_refused(int sig);
 
@@ -95,6 +108,7 @@ class Guard {
   Leader leader_;
   Ladder ladder_;
   Report report_;
+  Box* box_ = nullptr;
   Fd signals_;
   Fd watched_;
   Scope scope_ = Scope::Tree;
@@ -103,6 +117,7 @@ class Guard {
   bool started_ = false;
   bool leader_exited_ = false;
   bool released_ = false;
+  bool unheard_ = false;  // the supervisor is dead
   bool killer_ = false;
   bool tree_open_ = false;
   int high_fd_ = -1;

@@ -24,7 +24,7 @@ void Guard::start(const Command& command, const Config& config, uint64_t keep_ig
   ladder_.configure(config.steps, static_cast<size_t>(config.step_count), config.kill_wait_ns);
   kill_wait_ns_ = config.kill_wait_ns;
   killer_ = config.killer != 0;
-  Error error = leader_.start(command, config, keep_ignored, tty, high_fd_, signal_mask);
+  Error error = leader_.start(command, config, keep_ignored, tty, high_fd_, signal_mask, box_);
   if (error.failed()) return start_failed(error);
   if (config.timeout_ns != 0) timeout_deadline_ = from_now(config.timeout_ns);
 }
@@ -73,11 +73,10 @@ void Guard::start_over() {
 
 void Guard::start_failed(Error error) {
   started_ = true;
-  state_ = GuardState::Empty;
   if (error.term_signal != 0 && early_cause_ == Cause::Timeout) {
     error = make_error(ETIMEDOUT, error.stage, syscall_of(error.stage));
   }
-  listener_->on_failed(error);
+  fail(error);
 }
 
 // A teardown before exec. Where exec has just succeeded after all, the ladder is the caller's.
@@ -90,7 +89,7 @@ void Guard::end_start(Cause cause, bool kill, uint64_t grace_cap_ns) {
     again_deadline_ = kNever;
     return start_failed(leader_.error());
   }
-  if (!leader_exited_) signal_process(leader_.pidfd(), leader_.pid(), SIGKILL);
+  if (!leader_exited_) signal_process(-1, leader_.pid(), SIGKILL);  // not reaped yet
   if (start_deadline_ == kNever) start_deadline_ = from_now(longer(kill_wait_ns_, kZombieWait));
 }
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "box.h"
 #include "core/kernel.h"
 #include "core/procfs.h"
 #include "core/spawn.h"
@@ -22,7 +23,8 @@ alignas(16) char g_child_stack[20 * 1024];
 }  // namespace
 
 Error Leader::start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd,
-                    uint64_t signal_mask) {
+                    uint64_t signal_mask, Box* box) {
+  box_ = box;
   int r = find_program(command.file, path_of(command.envp), command.cwd, &candidates_);
   if (r < 0) return make_error(-r, Stage::Lookup, "execve");
   high_fd_ = high_fd;
@@ -77,11 +79,11 @@ Error Leader::clone() {
   // that does share it leaves its verdict in the plan; the pipe's end alone then tells when to read it.
   shared_ = plan_.uid == -1 && plan_.gid == -1 && plan_.group_count == -1;
   plan_.verdict_fd = shared_ ? -1 : child_end.get();
-  plan_.pidfd = -1;
+  plan_.pidfd = plan_.cgroup_fd = plan_.cgroup_procs_fd = -1;
   plan_.stage = Stage::Clone;
   uint64_t flags = shared_ ? kVm : 0;
   const ChildStack stack = {g_child_stack, sizeof g_child_stack};
-  long pid = clone_child(flags | kPidfd, stack, &plan_);
+  long pid = box_ != nullptr ? box_->clone(flags, stack, &plan_) : clone_child(flags | kPidfd, stack, &plan_);
   if (pid == -EINVAL || pid == -EPERM || pid == -ENOSYS) pid = clone_child(flags, stack, &plan_);
   if (pid < 0) return make_error(static_cast<int>(-pid), Stage::Clone, "clone");
   pid_ = static_cast<pid_t>(pid);
@@ -136,6 +138,12 @@ void Leader::release_stack() {
   uintptr_t first = (reinterpret_cast<uintptr_t>(g_child_stack) + kPage - 1) & ~(kPage - 1);
   uintptr_t end = reinterpret_cast<uintptr_t>(g_child_stack + sizeof g_child_stack) & ~(kPage - 1);
   madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+#ifndef __SANITIZE_ADDRESS__  // whose madvise has frames of its own
+  // And what the start has used of our own, far enough below this frame.
+  constexpr uintptr_t kDeepest = 64 << 10;
+  uintptr_t unused = (reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - 1024) & ~(kPage - 1);
+  madvise(reinterpret_cast<void*>(unused - kDeepest), kDeepest, MADV_DONTNEED);
+#endif
 }
 
 }  // namespace procgroup

@@ -11,6 +11,8 @@
 
 namespace procgroup {
 
+class Box;
+
 struct Command {
   const char* file;
   const char* cwd;  // or null
@@ -23,7 +25,7 @@ class Leader {
  public:
   // Prepares and clones. 0, or an error before anything was started. Every signal must be blocked.
   Error start(const Command& command, const Config& config, uint64_t keep_ignored, int tty, int high_fd,
-              uint64_t signal_mask = 0);
+              uint64_t signal_mask, Box* box);
 
   // Once more with the same plan, after ETXTBSY: somebody still had the program open for writing.
   Error start_again();
@@ -57,6 +59,7 @@ class Leader {
   pid_t pid_ = 0;
   Verdict placed_ = {};
   Error error_;
+  Box* box_ = nullptr;
   bool shared_ = true;  // the memory of the child is ours, until exec
   int high_fd_ = -1;
 };

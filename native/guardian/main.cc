@@ -2,12 +2,14 @@
 //   --guard=SOCKET,PIDFD FILE CWD ARGV0 ARGS...   serves an engine; environment and descriptors 0.. are the command's
 //   run [options] [--] command [args]             `procgroup run`
 //   [options] [--] command [args]                 the same, as a container's entry point
+//   --sweep [options] [directory]                 `procgroup sweep`
 #include <string.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "cli_text.h"
 #include "serve.h"
+#include "sweep.h"
 
 namespace {
 
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
     procgroup::Command command = {argv[2], argv[3][0] != 0 ? argv[3] : nullptr, argv + 4, argc - 4, environ};
     return procgroup::serve(socket, supervisor, command);
   }
+  if (argc >= 2 && strcmp(argv[1], "--sweep") == 0) procgroup::sweep_command(argv + 2);
   bool run = argc >= 2 && strcmp(argv[1], "run") == 0;
   if (run) procgroup::set_program_name("procgroup run");
   procgroup::run_command(argv + (argc == 0 ? 0 : run ? 2 : 1));

@@ -57,6 +57,7 @@ void Service::flush() {
 void Service::on_started(const Leader& leader) {
   NewsMessage m = news(News::Started);
   m.pid = leader.pid(), m.pgid = leader.pgid(), m.sid = leader.sid();
+  if (guard_.box() != nullptr) guard_.box()->on_started(&m);
   send(m, leader.pidfd());
 }
 
@@ -82,6 +83,7 @@ void Service::on_exited(const WaitStatus& status) {
   NewsMessage m = news(News::Exited);
   m.exit_kind = !status.ready;
   m.code = status.code, m.signal = status.signal, m.core_dumped = status.core_dumped, m.usage = status.usage;
+  if (guard_.box() != nullptr) m.notes = guard_.box()->limits_hit();
   send(m);
 }
 
@@ -114,6 +116,7 @@ void Service::on_gone(const Report& report) {
     m.survivor = survivor;
     send(m);
   }
+  if (!report.usage.empty()) tell_usage(report);
   NewsMessage m = news(News::Gone);
   m.cause = static_cast<int32_t>(report.cause), m.empty = report.empty;
   m.evidence = static_cast<int32_t>(report.evidence);

@@ -18,33 +18,26 @@ constexpr int kFailed = 125;
 constexpr uint64_t kMillisecond = 1'000'000;
 constexpr uint64_t kLongest = 0x7fffffff * kMillisecond;  // 24 days, as everywhere in procgroup
 
-const char kHelp[] =
-    R"(Usage: procgroup run [options] [--] command [args]
-       procgroup-guardian [options] [--] command [args]
-
-Runs the command as a contained process tree: forwards signals to it, reaps what is orphaned, and when the command ends
-takes down what is left. On a terminal it behaves as the shell's own job: Ctrl-C and Ctrl-Z reach the command.
-
-  --isolation KIND      inherit, group or session (group)
-  --containment KIND    leader, group or tree: what is taken down (tree)
-  --teardown LADDER     signals and the time each has, SIGKILL follows (TERM:5s); for instance TERM:5s,INT:2s
-  --timeout DURATION    take the tree down after that; exit status 124 (none)
-  --rewrite FROM:TO     forward TO where FROM is received; FROM: drops it; may be repeated
-  --report FILE         write the teardown report as one JSON object
-  --help, --version     this text, the version
-
-A duration is a number with ms, s, m or h; a plain number is seconds.
-Exit status: the command's; 128+n when signal n ended it; 124 after the timeout; 125 when procgroup itself failed;
-126 when the command cannot be executed; 127 when it is not found.
-)";
-
-enum class Option : uint8_t { Isolation, Containment, Teardown, Timeout, Rewrite, Report, Help, Version };
+enum class Option : uint8_t {
+  Isolation,
+  Containment,
+  CgroupParent,
+  Limit,
+  Teardown,
+  Timeout,
+  Rewrite,
+  Report,
+  Help,
+  Version
+};
 constexpr struct {
-  char name[12];
+  char name[16];
   Option option;
-} kOptions[] = {{"isolation", Option::Isolation}, {"containment", Option::Containment}, {"teardown", Option::Teardown},
-                {"timeout", Option::Timeout},     {"rewrite", Option::Rewrite},         {"report", Option::Report},
-                {"help", Option::Help},           {"version", Option::Version}};
+} kOptions[] = {
+    {"isolation", Option::Isolation}, {"containment", Option::Containment}, {"cgroup-parent", Option::CgroupParent},
+    {"limit", Option::Limit},         {"teardown", Option::Teardown},       {"timeout", Option::Timeout},
+    {"rewrite", Option::Rewrite},     {"report", Option::Report},           {"help", Option::Help},
+    {"version", Option::Version}};
 
 bool refuse(Text& text) {
   text.add(" (").add(program_name()).add(" --help)");
@@ -142,6 +135,18 @@ bool parse_rewrite(const char* text, Options* options) {
   return true;
 }
 
+// 'memory.max=1G': a file of the leaf, and what is written to it. The words are taken apart where they stand.
+bool parse_limit(const char* text, Options* options) {
+  char* equals = const_cast<char*>(strchr(text, '='));
+  if (equals == nullptr || equals == text || memchr(text, '/', static_cast<size_t>(equals - text)) != nullptr) {
+    return refuse(text, strlen(text), "is not a limit: use FILE=VALUE, for instance memory.max=1G");
+  }
+  *equals = 0;
+  options->limits.push(text);
+  options->limits.push(equals + 1);
+  return true;
+}
+
 // The index of `value` among `count` choices.
 bool parse_choice(const char* option, const char* value, const char* const* choices, int count, int* chosen) {
   Text refusal;
@@ -155,7 +160,8 @@ bool parse_choice(const char* option, const char* value, const char* const* choi
 
 bool parse_value(Option option, const char* value, Options* options) {
   static const char* const isolations[] = {"inherit", "group", "session"};
-  static const char* const scopes[] = {"leader", "group", "tree"};
+  static const char* const scopes[] = {"leader", "group", "tree", "cgroup", "namespace"};
+  constexpr int tree = static_cast<int>(Scope::Tree);
   int chosen;
   switch (option) {
     case Option::Isolation:
@@ -163,12 +169,15 @@ bool parse_value(Option option, const char* value, Options* options) {
       options->isolation = static_cast<Isolation>(chosen);
       return true;
     case Option::Containment:
-      if (strcmp(value, "cgroup") == 0 || strcmp(value, "namespace") == 0) {
-        return refuse(value, strlen(value), "is a containment that is not built yet");
-      }
-      if (!parse_choice("containment", value, scopes, 3, &chosen)) return false;
-      options->scope = static_cast<Scope>(chosen);
+      if (!parse_choice("containment", value, scopes, 5, &chosen)) return false;
+      options->scope = static_cast<Scope>(chosen < tree ? chosen : tree);
+      options->containment = static_cast<Containment>(chosen < tree ? 0 : chosen - tree);
       return true;
+    case Option::CgroupParent:
+      options->cgroup_parent = value;
+      return true;
+    case Option::Limit:
+      return parse_limit(value, options);
     case Option::Teardown:
       return parse_ladder(value, options);
     case Option::Timeout:
@@ -235,9 +244,18 @@ int parse_options(char** argv, Options* options) {
     if (!parse_value(*found, value, options)) return kFailed;
   }
   if (shown != nullptr) {
-    return *shown == Option::Help ? print(kHelp, sizeof kHelp - 1) : print(version_line, sizeof version_line - 1);
+    return *shown == Option::Help ? print(help_text(), strlen(help_text()))
+                                  : print(version_line, sizeof version_line - 1);
   }
   Text text;
+  if (options->containment != Containment::Cgroup && (options->cgroup_parent != nullptr || !options->limits.empty())) {
+    refuse(text.add("--cgroup-parent and --limit need --containment cgroup"));
+    return kFailed;
+  }
+  if (options->containment == Containment::Namespace && options->isolation == Isolation::Inherit) {
+    refuse(text.add("--isolation inherit does not go with --containment namespace"));
+    return kFailed;
+  }
   if (*argv == nullptr) {
     refuse(text.add("no command given"));
     return kFailed;

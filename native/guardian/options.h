@@ -2,6 +2,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/cgroup.h"
 #include "core/plan.h"
 #include "core/protocol.h"
 #include "core/teardown.h"
@@ -14,6 +15,9 @@ constexpr int kSignalCount = 64;
 struct Options {
   Isolation isolation = Isolation::Group;
   Scope scope = Scope::Tree;
+  Containment containment = Containment::Tree;  // not Tree: the kernel's, around the whole tree
+  const char* cgroup_parent = nullptr;          // null: found
+  Limits limits;
   LadderStep steps[kMaxSteps];
   int step_count = 1;
   uint64_t timeout_ns = 0;            // 0: none
@@ -27,6 +31,8 @@ struct Options {
 
 // What is received but never forwarded, or cannot be received.
 bool never_forwarded(int sig);
+
+const char* help_text();  // help.cc
 
 constexpr int kGoOn = -1;
 

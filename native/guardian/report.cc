@@ -17,15 +17,15 @@ constexpr int kStuckMs = 2000;
 
 // Cause (without None), Evidence, Target, Note (by bit), Stage and Scope, in their order; the names are those of lib/.
 constexpr char kCauses[] = "stop,abort,timeout,dispose,exit,lease,guardian";
-constexpr char kEvidence[] = "esrch,census,leader,unverified,echild";
+constexpr char kEvidence[] = "esrch,census,leader,unverified,echild,populated,namespace";
 constexpr char kTargets[] = "gone,group,leader,members,killer";
 constexpr char kNotes[] =
     "leader-signalled-alone,numeric-pids,pin-lost,killer-failed,killer-timeout,proc-unreadable,guardian-lost,"
-    "guardian-refused";
+    "guardian-refused,cgroup-left";
 constexpr char kStages[] =
     "none,lookup,stdio,clone,fd-table,signals,setsid,setpgid,placement,foreground,parent-death,umask,nice,oom-score,"
-    "chdir,descriptors,stray-fds,rlimit,signal-mask,exec,register,groups,setgid,setuid,guardian";
-constexpr char kScopes[] = "leader,group,tree";
+    "chdir,descriptors,stray-fds,rlimit,signal-mask,exec,register,groups,setgid,setuid,guardian,cgroup,namespace";
+constexpr char kScopes[] = "leader,group,tree,cgroup,namespace";
 
 // The name at `index` of a list, in quotes.
 template <typename Index>
@@ -69,7 +69,33 @@ void add_step(Text& json, const StepRecord& step) {
   json.add("}");
 }
 
-void add_exit(Text& json, const WaitStatus& exit) {
+void add_limits_hit(Text& json, uint32_t hit) {
+  json.add("[");
+  if (hit & kHitMemory) json.add("\"memory\"");
+  if (hit & kHitPids) json.add(hit & kHitMemory ? ",\"pids\"" : "\"pids\"");
+  json.add("]");
+}
+
+void add_usage(Text& json, const Vec<int64_t>& usage) {
+  if (usage.empty()) {
+    json.add("null");
+    return;
+  }
+  static constexpr const char* names[] = {"memoryBytes", "memoryPeakBytes", "pids",        "pidsPeak",
+                                          "userCPUTime", "systemCPUTime",   "ioReadBytes", "ioWriteBytes",
+                                          "oomKills",    "pidsRefused"};
+  json.add("{");
+  for (size_t i = 0; i < kUsageNumbers; i++) {
+    key(json, names[i], i == 0);
+    if (usage[i] < 0)
+      json.add("null");
+    else
+      json.add(usage[i]);
+  }
+  json.add("}");
+}
+
+void add_exit(Text& json, const WaitStatus& exit, uint32_t limits_hit) {
   if (!exit.ready) {
     json.add("null");
     return;
@@ -97,7 +123,8 @@ void add_exit(Text& json, const WaitStatus& exit) {
                 {"involuntaryContextSwitches", used.nivcsw}};
   key(json, "resourceUsage").add("{");
   for (const auto& field : fields) key(json, field.name, &field == fields).add(field.value);
-  key(json.add("}"), "status").add("\"exact\"}");
+  add_limits_hit(key(json.add("}"), "status").add("\"exact\",\"limitsHit\":"), limits_hit);
+  json.add("}");
 }
 
 void add_command(Text& json, const RunEnd& end, bool first) {
@@ -177,7 +204,8 @@ Text report_of(const RunEnd& end, const Report& report) {
   else
     add_name(json, kCauses, static_cast<int>(report.cause) - 1);
   add_name(key(json, "evidence"), kEvidence, report.evidence);
-  add_name(key(json, "covers"), kScopes, end.options->scope);
+  add_name(key(json, "covers"), kScopes,
+           static_cast<int>(end.options->scope) + static_cast<int>(end.options->containment));
   key(json, "survivors").add("[");
   for (const SurvivorRecord& survivor : report.survivors) {
     add_survivor(json.add(&survivor == report.survivors.begin() ? "" : ","), survivor);
@@ -192,11 +220,11 @@ Text report_of(const RunEnd& end, const Report& report) {
     add_name(json.add(first ? "" : ","), kNotes, bit);
     first = false;
   }
-  json.add("]");
+  add_usage(key(json.add("]"), "usage"), report.usage);
   add_command(json, end, false);
-  key(json, "pid").add(end.leader->pid());
-  key(json, "pgid").add(end.leader->pgid());
-  add_exit(key(json, "exit"), *end.exit);
+  key(json, "pid").add(end.pid);
+  key(json, "pgid").add(end.pgid);
+  add_exit(key(json, "exit"), *end.exit, end.limits_hit);
   key(json, "exitStatus").add(end.status);
   json.add("}\n");
   return json;

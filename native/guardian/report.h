@@ -31,7 +31,8 @@ class ReportFile {
 
 struct RunEnd {
   const Options* options;
-  const Leader* leader;
+  int pid, pgid;  // the leader's, outside
+  uint32_t limits_hit;
   const WaitStatus* exit;  // not ready: it never ended
   int status;              // ours
 };

@@ -80,6 +80,7 @@ int Service::run(const Command& command) {
     tty_.reset(move_high(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), high_fd < 0 ? -1 : high_fd));
     tty_owner_ = tcgetpgrp(tty_.get());
   }
+  if (config.containment != 0 && !enter_box(config, high_fd)) return 1;
   // Nothing to reset: the engine's child has, and exec kept it so.
   constexpr uint64_t kKeepAll = ~uint64_t{0};
   guard_.start(command, config, kKeepAll, tty_.get());
@@ -90,13 +91,14 @@ int Service::run(const Command& command) {
 }
 
 void Service::wait(const Config& config) {
-  enum { kSignals, kSocket, kSupervisor, kVerdict, kLeader, kSources };
+  enum { kSignals, kSocket, kSupervisor, kVerdict, kLeader, kWatch, kSources };
   struct pollfd polled[kSources] = {
       {guard_.signal_fd(), POLLIN, 0},
       {alone_ ? -1 : socket_.get(), static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0},
       {alone_ ? -1 : supervisor_.get(), POLLIN, 0},
       {guard_.verdict_fd(), POLLIN, 0},
       {guard_.leader_fd(), POLLIN, 0},
+      {guard_.watch_fd(), guard_.watch_events(), 0},
   };
   bool drop_due = guard_.verdict_settled() && !dropped_;
   uint64_t deadline = drop_due ? 0 : guard_.deadline();
@@ -111,6 +113,7 @@ void Service::wait(const Config& config) {
   if (ended) supervisor_ended();
   if (polled[kSocket].revents & POLLOUT) flush();
   if (polled[kVerdict].revents != 0) guard_.on_verdict();
+  if (polled[kWatch].revents != 0) on_watch();
   if (polled[kSignals].revents != 0) on_signals();
   if (polled[kLeader].revents != 0) guard_.on_leader_dead();
   if (guard_.deadline() != kNever) guard_.on_deadline(now_ns());
@@ -150,6 +153,7 @@ void Service::on_order(const OrderMessage& order) {
     case Order::Census: {
       Vec<ProcStat> members;
       if (guard_.verdict_settled()) guard_.tree().descendants(&members);
+      if (guard_.box() != nullptr) guard_.box()->translate(&members);
       for (const ProcStat& member : members) {
         NewsMessage m = news(News::Member);
         m.survivor.stat = member;
@@ -158,6 +162,9 @@ void Service::on_order(const OrderMessage& order) {
       NewsMessage end = news(News::MembersEnd);
       return send(end);
     }
+    case Order::Pause:
+      if (guard_.box() != nullptr) on_pause(order.kill != 0);
+      return;
     case Order::Config:
     case Order::Foreground:
       return;
@@ -168,6 +175,7 @@ void Service::supervisor_ended() {
   if (alone_) return;
   alone_ = true;
   unsent_.clear();
+  guard_.set_unheard();
   if (!guard_.released()) guard_.begin(Cause::Exit, false, 0);
 }
 

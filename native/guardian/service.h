@@ -21,6 +21,12 @@ class Service : public GuardListener {
   void on_socket();
   void on_order(const OrderMessage& order);
   void supervisor_ended();
+  // service_box.cc
+  bool enter_box(const Config& config, int high_fd);
+  void on_watch();
+  void on_pause(bool on);
+  void tell_paused(int err);
+  void tell_usage(const Report& report);
   void send(NewsMessage& news, int fd = -1);
   bool send_now(const NewsMessage& news, int fd);
   void flush();
@@ -47,6 +53,7 @@ class Service : public GuardListener {
   pid_t tty_owner_ = 0;
   bool finished_ = false;
   bool dropped_ = false;  // the command's descriptors are not open here any more
+  bool paused_ = false;   // as told
   int busy_rounds_ = 0;
   bool alone_ = false;  // the supervisor is dead
 };

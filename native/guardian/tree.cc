@@ -5,26 +5,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "box.h"
 #include "core/group.h"
 #include "core/kernel.h"
 
 namespace procgroup {
-namespace {
-
-constexpr int kFreezeLooks = 50;                // at most: a chain that forks while it is frozen is seen by a later one
-constexpr uint64_t kFreezeBound = 100'000'000;  // 100 ms a round
-constexpr long kFreezePause = 200'000;          // 0.2 ms
-
-bool contains(const Vec<ProcStat>& list, const ProcStat& wanted) {
-  for (const ProcStat& entry : list) {
-    if (entry.pid == wanted.pid && entry.start_time == wanted.start_time) return true;
-  }
-  return false;
-}
-
-bool stopped(char state) { return state == 'T' || state == 't' || state == 'Z' || state == 'X' || state == 'D'; }
-
-}  // namespace
 
 bool Tree::open(int high_fd, int spared_pgid) {
   self_ = getpid();
@@ -32,9 +17,13 @@ bool Tree::open(int high_fd, int spared_pgid) {
   bool usable = proc_.open(high_fd);
   Vec<int> own;
   by_children_ = usable && proc_.children(self_, &own);
-  group_flag_ = probe_pidfd_group();
+  uint32_t signals = probe_pidfd_signals();  // a filter may grant pidfd_open and refuse pidfd_send_signal
+  by_pidfd_ = signals & kFeaturePidfd;
+  group_flag_ = signals & kFeaturePidfdGroup;
   return usable;
 }
+
+Fd Tree::handle(int pid) const { return Fd(by_pidfd_ ? sys_pidfd_open(pid) : -1); }
 
 bool Tree::member(const ProcStat& process) const {
   if (scope_ == Scope::Tree) return true;
@@ -46,12 +35,14 @@ void Tree::descendants(Vec<ProcStat>* out) {
   ProcStat leader;
   if (scope_ == Scope::Leader) {
     if (proc_.stat(leader_, &leader) && leader.ppid == self_ && leader.alive()) out->push(leader);
-    return;
+  } else {
+    all_descendants(out);
+    for (size_t i = out->size(); scope_ != Scope::Tree && i-- > 0;) {
+      if (!member((*out)[i])) out->remove_swap(i);
+    }
   }
-  all_descendants(out);
-  for (size_t i = out->size(); scope_ != Scope::Tree && i-- > 0;) {
-    if (!member((*out)[i])) out->remove_swap(i);
-  }
+  descendants_ = out->size();
+  if (box_ != nullptr) box_->add_members(proc_, out);
 }
 
 void Tree::all_descendants(Vec<ProcStat>* out) {
@@ -84,15 +75,9 @@ void Tree::all_descendants(Vec<ProcStat>* out) {
   }
 }
 
-void Tree::held_zombies(Vec<ProcStat>* out) {
-  proc_.scan([&](const ProcStat& process) {
-    if (process.ppid == self_ && !process.alive() && proc_.tracer(process.pid) != 0) out->push(process);
-  });
-}
-
 // Through a pidfd, with a second look after it was opened: the number may have gone to a stranger since the first.
 void Tree::signal_one(const ProcStat& process, int sig, TreeSignal* result) {
-  Fd pidfd(sys_pidfd_open(process.pid));
+  Fd pidfd(handle(process.pid));
   ProcStat again;
   if (!proc_.stat(process.pid, &again) || again.start_time != process.start_time) return;
   int r = signal_process(pidfd.get(), process.pid, sig);
@@ -139,9 +124,17 @@ void Tree::signal_all(const Vec<ProcStat>& members, int sig, TreeSignal* result)
     if (scope_ == Scope::Leader || member.pgid != pinned_ || contains_pgid(pinned_)) continue;
     if (signal_group(pinned_, sig, result)) done.push(pinned_);
   }
+  // A member may be in a group of strangers (setpgid takes any group of the session, a cgroup takes any process): only
+  // a group that a descendant of ours leads is signalled as one.
+  auto led_by_ours = [&](int pgid) {
+    for (size_t i = 0; i < descendants_; i++) {
+      if (members[i].pid == pgid && members[i].pgid == pgid) return true;
+    }
+    return false;
+  };
   for (const ProcStat& member : members) {
     if (contains_pgid(member.pgid)) continue;
-    if (scope_ != Scope::Leader && signal_group(member.pgid, sig, result))
+    if (scope_ != Scope::Leader && led_by_ours(member.pgid) && signal_group(member.pgid, sig, result))
       done.push(member.pgid);
     else
       signal_one(member, sig, result);
@@ -185,42 +178,6 @@ bool Tree::group_gone(int pgid) {
     return sys_pidfd_send_signal(pinned_fd_, 0, kPidfdSignalProcessGroup) == -ESRCH;
   }
   return killpg_guarded(pgid, 0) == -ESRCH;
-}
-
-// SIGSTOP to whoever is not stopped yet, until two looks in a row show the same processes, all of them stopped. D
-// counts: a vfork parent under SIGSTOP shows it.
-void Tree::freeze() {
-  Vec<ProcStat> before, now;
-  uint64_t bound = now_ns() + kFreezeBound;
-  for (int look = 0; look < kFreezeLooks && now_ns() < bound; look++) {
-    descendants(&now);
-    bool changed = now.size() != before.size(), running = false;
-    for (const ProcStat& member : now) {
-      if (!contains(before, member)) changed = true;
-      if (stopped(member.state)) continue;
-      running = true;
-      TreeSignal unused;
-      signal_one(member, SIGSTOP, &unused);
-    }
-    if (!changed && !running) return;
-    before.swap(now);
-    struct timespec pause = {0, kFreezePause};
-    nanosleep(&pause, nullptr);
-  }
-}
-
-void Tree::kill_round() {
-  TreeSignal unused;
-  Vec<int> own;
-  if (scope_ == Scope::Tree && proc_.children(self_, &own)) {
-    for (int pid : own) signal_process(-1, pid, SIGKILL);  // our unreaped children: their numbers are theirs
-  }
-  freeze();
-  Vec<ProcStat> members;
-  descendants(&members);
-  signal_unseen(SIGKILL, &unused);
-  signal_all(members, SIGKILL, &unused);
-  for (const ProcStat& member : members) signal_one(member, SIGKILL, &unused);
 }
 
 }  // namespace procgroup

@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "core/fd.h"
 #include "core/procfs.h"
 #include "core/vec.h"
 
 namespace procgroup {
+
+class Box;
 
 // Who is a member: the leader alone, its process group (or its session, where it leads one), or all descendants.
 enum class Scope : uint8_t { Leader, Group, Tree };
@@ -25,6 +28,8 @@ class Tree {
   // The leader's pidfd pins its group, also after it was reaped. It stays the caller's.
   void pin(int pgid, int pidfd) { pinned_ = pgid, pinned_fd_ = pidfd; }
 
+  void enter(Box* box) { box_ = box; }
+
   // `sid`: the session whose processes count as the group's, or 0.
   void limit(Scope scope, int leader, int pgid, int sid) { scope_ = scope, leader_ = leader, pgid_ = pgid, sid_ = sid; }
 
@@ -34,6 +39,7 @@ class Tree {
 
   // Adds our own children that are dead and not waitable: a tracer that does not wait holds them. Call after reaping.
   void held_zombies(Vec<ProcStat>* out);
+  bool traced(pid_t pid);
 
   // One signal to the leader's group, then one to each other group of the tree, then to members that no group signal
   // may reach; each followed by SIGCONT where `then_continue`.
@@ -50,6 +56,8 @@ class Tree {
   void kill_round();
 
   ProcFs& proc() { return proc_; }
+  // A pidfd to signal the process by; none where they are refused, and its number has to do.
+  Fd handle(int pid) const;
 
  private:
   void all_descendants(Vec<ProcStat>* out);
@@ -69,6 +77,9 @@ class Tree {
   int leader_ = 0;
   int pgid_ = 0;
   int sid_ = 0;
+  bool by_pidfd_ = false;
+  size_t descendants_ = 0;  // of the last list of members: the others are no children of children of ours
+  Box* box_ = nullptr;      // knows members that are no descendants
   bool group_flag_ = false;
   bool by_children_ = false;
 };
