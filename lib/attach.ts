@@ -1,6 +1,6 @@
 import { type AdoptMessage, channels, Trace } from './diagnostics.js';
 import { openHandleTicket } from './handle-ticket.js';
-import { binding, dropTicket, engine, systemError } from './native.js';
+import { dropTicket, engine, packed, probe, systemError } from './native.js';
 import { planTeardown, type TeardownPlan } from './options.js';
 import { refusePgid } from './posix.js';
 import { ProcessGroup } from './process-group.js';
@@ -35,7 +35,7 @@ function adopt(pgid: number, teardown: TeardownPlan): ProcessGroup {
     group?.receive(type, row);
     return group;
   });
-  const answer = native.attach(ticket, pgid, teardown.killer, Float64Array.from(teardown.numbers));
+  const answer = native.attach(ticket, pgid, teardown.killer, packed(teardown.numbers));
   if (typeof answer === 'number') {
     dropTicket(ticket);
     throw systemError(answer, 'kill', 'attach', `process group ${pgid}`);
@@ -45,16 +45,19 @@ function adopt(pgid: number, teardown: TeardownPlan): ProcessGroup {
     {
       id,
       pid: pgid,
+      innerPid: null,
       pgid,
       sid,
       mechanism: Object.freeze({
         isolation: 'group',
         containment: 'group',
         spawn: 'attach',
-        exitNotice: binding().probe()[0] ? 'pidfd' : 'waitid',
+        exitNotice: probe()[0] ? 'pidfd' : 'waitid',
         groupSignal: pinName(pin),
         parentDeathSignal: 'none',
         guardianPid: null,
+        cgroupPath: null,
+        namespaces: [],
       }),
       streams: null,
       releasable: true,

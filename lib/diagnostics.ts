@@ -1,4 +1,5 @@
-import { type Channel, channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import type { Channel, TracingChannel } from 'node:diagnostics_channel';
+import { diagnosticsChannel } from './builtins.js';
 import type { ProcessGroupError } from './errors.js';
 import type { ProcessGroup } from './process-group.js';
 import type { ProcessScope, ScopeReport } from './scope.js';
@@ -18,10 +19,23 @@ export interface SpawnMessage {
   readonly cwd: string | null;
   readonly isolation: Isolation;
   readonly containment: Containment;
-  /** From `asyncStart` on, where it succeeded. */
-  result?: ProcessGroup;
+  /** From `asyncStart` on, where it succeeded: the handle, or a child of procgroup/child_process. */
+  result?: ProcessGroup | SpawnedChild;
   /** From `error` on: a SpawnError, or an AbortError. */
   error?: Error;
+}
+
+/**
+ * A child of procgroup/child_process, as the channel of spawns tells of it; `child` is what no ProcessGroup has. Its exit and
+ * its signals are events of its own, so that the other channels do not tell of them.
+ */
+export interface SpawnedChild {
+  readonly child: import('node:child_process').ChildProcess;
+  readonly pid: number;
+  /** Resolves when what its containment covers is gone. Keeps no loop alive. */
+  readonly gone: Promise<TeardownReport>;
+  /** Enters the teardown of what its containment covers, and resolves with the report. The same promise at every call. */
+  stop(): Promise<TeardownReport>;
 }
 
 /** `procgroup:exit`: the leader has ended. */
@@ -128,8 +142,10 @@ export interface Channels {
   readonly scope: EventChannel<ScopeMessage>;
 }
 
-const operation = <M extends object>(name: string) => tracingChannel(name) as unknown as OperationChannel<M>;
-const plain = <M>(name: string) => channel(name) as unknown as EventChannel<M>;
+const made: { -readonly [name in keyof Channels]?: Channels[name] } = {};
+const operation = <M extends object>(name: string) =>
+  diagnosticsChannel().tracingChannel(`procgroup:${name}`) as unknown as OperationChannel<M>;
+const plain = <M>(name: string) => diagnosticsChannel().channel(`procgroup:${name}`) as unknown as EventChannel<M>;
 
 /**
  * What this package tells through node:diagnostics_channel, in the thread that spawned; docs/diagnostics.md describes each.
@@ -137,13 +153,34 @@ const plain = <M>(name: string) => channel(name) as unknown as EventChannel<M>;
  * with every channel of Node; the group does not notice.
  */
 export const channels: Channels = Object.freeze({
-  spawn: operation<SpawnMessage>('procgroup:spawn'),
-  exit: plain<ExitMessage>('procgroup:exit'),
-  signal: plain<SignalMessage>('procgroup:signal'),
-  teardown: operation<TeardownMessage>('procgroup:teardown'),
-  adopt: operation<AdoptMessage>('procgroup:adopt'),
-  lease: plain<LeaseMessage>('procgroup:lease'),
-  scope: plain<ScopeMessage>('procgroup:scope'),
+  get spawn() {
+    made.spawn ??= operation<SpawnMessage>('spawn');
+    return made.spawn;
+  },
+  get exit() {
+    made.exit ??= plain<ExitMessage>('exit');
+    return made.exit;
+  },
+  get signal() {
+    made.signal ??= plain<SignalMessage>('signal');
+    return made.signal;
+  },
+  get teardown() {
+    made.teardown ??= operation<TeardownMessage>('teardown');
+    return made.teardown;
+  },
+  get adopt() {
+    made.adopt ??= operation<AdoptMessage>('adopt');
+    return made.adopt;
+  },
+  get lease() {
+    made.lease ??= plain<LeaseMessage>('lease');
+    return made.lease;
+  },
+  get scope() {
+    made.scope ??= plain<ScopeMessage>('scope');
+    return made.scope;
+  },
 });
 
 /**

@@ -1,7 +1,6 @@
 import { release } from 'node:os';
-import { guardianPath } from './guardian-path.js';
-import { binding, errorName } from './native.js';
-import type { Containment } from './types.js';
+import { type ContainmentCheck, checkContainments } from './doctor-containment.js';
+import { errorName, probe } from './native.js';
 
 export interface KernelFeature {
   name: string;
@@ -19,7 +18,7 @@ export interface Capabilities {
   arch: string;
   node: string;
   features: KernelFeature[];
-  containments: { name: Containment; available: boolean; why: string }[];
+  containments: ContainmentCheck[];
 }
 
 /** Feature bits of native/core/kernel.h, in their order. */
@@ -53,18 +52,9 @@ const FEATURES: Omit<KernelFeature, 'available' | 'errno'>[] = [
   },
 ];
 
-function treeAvailable(): Capabilities['containments'][number] {
-  try {
-    guardianPath();
-    return { name: 'tree', available: true, why: 'a guardian, subreaper of all descendants' };
-  } catch {
-    return { name: 'tree', available: false, why: 'the guardian executable is missing' };
-  }
-}
-
-/** What this kernel grants, by real calls; no thread, process or descriptor is left by it. */
-export function capabilities(): Capabilities {
-  const [bits = 0, ...errnos] = binding().probe();
+/** What this kernel grants, by real calls, and which containments work, by trying them; no process is left by it. */
+export async function capabilities(): Promise<Capabilities> {
+  const [bits = 0, ...errnos] = probe();
   return {
     kernel: release(),
     arch: process.arch,
@@ -74,16 +64,6 @@ export function capabilities(): Capabilities {
       available: (bits & (1 << bit)) !== 0,
       errno: errnos[bit] ? errorName(-errnos[bit]) : null,
     })),
-    containments: [
-      { name: 'leader', available: true, why: 'works everywhere' },
-      {
-        name: 'group',
-        available: true,
-        why: bits & 4 ? 'pinned by the leader’s pidfd' : 'pinned by the unreaped leader',
-      },
-      treeAvailable(),
-      { name: 'cgroup', available: false, why: 'not built yet' },
-      { name: 'namespace', available: false, why: 'not built yet' },
-    ],
+    containments: await checkContainments(),
   };
 }

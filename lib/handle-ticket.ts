@@ -7,6 +7,7 @@ import type { Mechanism } from './types.js';
 export interface Placement {
   id: number;
   pid: number;
+  innerPid: number | null;
   pgid: number;
   sid: number;
   mechanism: Mechanism;

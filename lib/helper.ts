@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
+import { util } from './builtins.js';
 import { AbortError } from './errors.js';
 import { type HelperDefinition, HelperError, type HelperLease, type Plan, planHelper } from './helper-plan.js';
 import { callers, HelperLife, lives, printAtExit, type Stack } from './helper-report.js';
@@ -38,7 +38,7 @@ export function sharedHelper<const S extends StdioOption = DefaultStdio, T = Spa
   const known = registry.get(key);
   if (known !== undefined) {
     const other = (Object.keys(plan) as (keyof typeof plan)[]).find((name) =>
-      name === 'owner' ? plan.owner !== known.plan.owner : !isDeepStrictEqual(plan[name], known.plan[name]),
+      name === 'owner' ? plan.owner !== known.plan.owner : !util().isDeepStrictEqual(plan[name], known.plan[name]),
     );
     if (other === undefined) return known.helper as SharedHelper<T>;
     throw new HelperError(

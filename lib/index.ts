@@ -10,6 +10,7 @@ export {
   type OperationSubscribers,
   type ScopeMessage,
   type SignalMessage,
+  type SpawnedChild,
   type SpawnMessage,
   type TeardownMessage,
 } from './diagnostics.js';
@@ -17,4 +18,5 @@ export { AbortError, type ErrorFields, ProcessGroupError, SpawnError } from './e
 export { output } from './output.js';
 export { ProcessGroup } from './process-group.js';
 export { spawn } from './spawn.js';
+export { type Leftover, type SweepOptions, sweep } from './sweep.js';
 export type * from './types.js';

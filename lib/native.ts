@@ -1,8 +1,7 @@
-import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { getSystemErrorName } from 'node:util';
+import { util } from './builtins.js';
 import { ProcessGroupError } from './errors.js';
+import { loadAddon, requireHere } from './package-files.js';
+import { testSwitch } from './test-switch.js';
 import type { Holder, Member } from './types.js';
 
 /** Rows of native/addon/events.h. */
@@ -16,6 +15,7 @@ export enum Row {
   StopState = 6,
   PidfdReady = 7,
   Holders = 8,
+  Paused = 9,
 }
 const COLUMNS = 16;
 
@@ -46,12 +46,17 @@ const STAGES = [
   'setgid',
   'setuid',
   'guardian',
+  'cgroup',
+  'namespace',
 ] as const;
 export type StageName = (typeof STAGES)[number];
 export const stageName = (stage: number): StageName => STAGES[stage] ?? 'none';
 
 export interface Payload {
   syscall?: string;
+  /** Directory of the cgroup, '' for none. */
+  leaf: string;
+  usage: number[];
   fds: number[];
   steps: { signal: number; target: number; err: number; atMs: number }[];
   survivors: (Omit<Member, 'startTime' | 'rss'> & { wchan: string; err: number; heldByTracer: boolean })[];
@@ -61,8 +66,11 @@ export interface Payload {
 
 /** What the addon exports. Numbers below zero are negative errnos. */
 export interface Binding {
-  start(deliver: (count: number) => void): Engine | number;
-  probe(): number[];
+  /** `disabled`: names of kernel features to do without, for tests. */
+  start(deliver: (count: number) => void, disabled: string): Engine | number;
+  probe(disabled: string): number[];
+  /** Directly after a handle was closed for which uv_spawn had refused. */
+  settleClosed(): void;
   getpgid(pid: number): number;
   getpgrp(): number;
   getsid(pid: number): number;
@@ -73,6 +81,10 @@ export interface Binding {
   pidfdOpen(pid: number): number;
   pidfdSend(pidfd: number, signal: number): number;
   closeFd(fd: number): number;
+  /** 0: the kernel would execute that file for this user. */
+  executable(path: string): number;
+  /** Makes the addon's own copy of the guardian ready; a descriptor. native/addon/carried.h. */
+  carryGuardian(): number;
   tcgetpgrp(fd: number): number;
   tcsetpgrp(fd: number, pgid: number): number;
 }
@@ -90,7 +102,13 @@ export interface Engine {
     killer: string | null,
     numbers: Float64Array,
     guardian: string | null,
+    cgroup: readonly [parent: string, limits: string, moveSupervisor: boolean] | null,
   ): void;
+  /** A spawn that has settled; null where argv or env hold a NUL. native/addon/sync_spawn.h. */
+  spawnNow(
+    ...args: [...Parameters<Engine['spawn']>, argc: number, envc: number, uid: number | null, gid: number | null]
+  ): [error: number, id: number, pid: number, guardianPid: number, stage: number, fds: number[]] | null;
+  signalLeader(id: number, signal: number): number;
   cancel(ticket: number): void;
   begin(id: number, cause: number, kill: boolean): boolean;
   signal(id: number, signal: number): number;
@@ -98,6 +116,7 @@ export interface Engine {
   release(id: number): boolean;
   /** Infinity: no lease. False: a teardown had begun. */
   renew(id: number, leaseMs: number): boolean;
+  pause(id: number, on: boolean): number;
   watchStops(id: number): number;
   holders(ticket: number, inode: number): void;
   attach(
@@ -111,6 +130,8 @@ export interface Engine {
   unref(): void;
   watchPidfd(fd: number, ticket: number): number;
   forgetPidfd(fd: number, ticket: number): void;
+  /** A function that has `callback` called at the end of the loop's poll; null without libuv. native/addon/libuv.h. */
+  afterPoll(callback: () => void): (() => void) | null;
 }
 
 /** One row of an event: column 0 is its type, column 1 the ticket. Valid during the call only. */
@@ -122,7 +143,10 @@ export type RowSink = (type: Row, row: RowView) => void;
 
 let loaded: Binding | undefined;
 
-/** The addon, loaded at first use. Throws ERR_UNSUPPORTED_PLATFORM elsewhere than on Linux x64 and arm64. */
+/**
+ * The addon, loaded at first use. Throws ERR_UNSUPPORTED_PLATFORM elsewhere than on Linux x64 and arm64, ERR_ADDON_MISSING,
+ * ERR_ADDON_REFUSED.
+ */
 export function binding(): Binding {
   loaded ??= load();
   return loaded;
@@ -134,11 +158,13 @@ function load(): Binding {
       code: 'ERR_UNSUPPORTED_PLATFORM',
     });
   }
-  const require = createRequire(import.meta.url);
-  const override = process.env.PROCGROUP_TEST_ADDON;
-  if (override) return require(override) as Binding;
-  const root = dirname(dirname(fileURLToPath(import.meta.url)));
-  return (require('node-gyp-build') as (dir: string) => Binding)(root);
+  const override = testSwitch('ADDON');
+  return (override ? requireHere()(override) : loadAddon()) as Binding;
+}
+
+/** Which kernel features work: the bits, then the errno of each. */
+export function probe(): number[] {
+  return binding().probe(testSwitch('DISABLE') ?? '');
 }
 
 const sinks = new Map<number, RowSink>();
@@ -172,7 +198,7 @@ function deliver(count: number): void {
 /** The engine. The first call of a copy of this module makes its queue, the first in a process starts the thread. */
 export function engine(): Engine {
   if (started === undefined) {
-    const answer = binding().start(deliver);
+    const answer = binding().start(deliver, testSwitch('DISABLE') ?? '');
     if (typeof answer === 'number') throw systemError(answer, 'epoll_create1', 'register', 'cannot start the engine');
     started = answer;
     rows = answer.rows;
@@ -192,6 +218,14 @@ export function dropTicket(ticket: number): void {
   sinks.delete(ticket);
 }
 
+let scratch = new Float64Array(64);
+/** Numbers for one call of the addon, which has read them when it returns: an array for each call would be memory outside the heap. */
+export function packed(numbers: readonly number[]): Float64Array {
+  if (scratch.length < numbers.length) scratch = new Float64Array(numbers.length * 2);
+  scratch.set(numbers);
+  return scratch;
+}
+
 let holds = 0;
 /** Keeps the event loop alive; each call is paired with one of letGo(). */
 export function hold(): void {
@@ -203,7 +237,7 @@ export function letGo(): void {
 
 /** Error name of a negative errno. */
 export function errorName(errno: number): string {
-  return getSystemErrorName(errno);
+  return util().getSystemErrorName(errno);
 }
 
 export function systemError(errno: number, syscall: string, stage: string, what: string): ProcessGroupError {

@@ -1,6 +1,8 @@
-import { isMainThread } from 'node:worker_threads';
+import { isMainThread } from './builtins.js';
+import { type CgroupPlan, planCgroup } from './cgroup.js';
 import { ProcessGroupError } from './errors.js';
 import { guardianPath } from './guardian-path.js';
+import { maySetGroups } from './identity.js';
 import { signalNumber } from './signals.js';
 import { normalizeStdio, type StdioPlan } from './stdio-option.js';
 import type { Containment, Isolation, RlimitName, SpawnOptions, StdioOption, TeardownOptions } from './types.js';
@@ -22,7 +24,6 @@ const MAX_GROUPS = 64;
 const MAX_STEPS = 16;
 const ISOLATIONS = ['inherit', 'group', 'session'] as const;
 const CONTAINMENTS = ['leader', 'group', 'tree', 'cgroup', 'namespace'] as const;
-const NOT_BUILT: ReadonlySet<Containment> = new Set(['cgroup', 'namespace']);
 /** RLIMIT_ numbers of asm-generic/resource.h, the same on x64 and arm64. getrlimit(2). */
 const RLIMITS: Record<RlimitName, number> = {
   cpu: 0,
@@ -50,8 +51,10 @@ export interface SpawnPlan {
   env: string | null;
   cwd: string | null;
   killer: string | null;
-  numbers: Float64Array;
+  /** In the order of native/addon/request.cc, see packed(). */
+  numbers: number[];
   guardian: string | null;
+  cgroup: CgroupPlan | null;
   stdio: StdioPlan;
   isolation: Isolation;
   containment: Containment;
@@ -97,14 +100,6 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
   return { numbers, killer };
 }
 
-function refuseNotBuilt(containment: Containment): void {
-  if (!NOT_BUILT.has(containment)) return;
-  throw new ProcessGroupError(`containment '${containment}' is not built yet`, {
-    code: 'ERR_NOT_BUILT',
-    stage: 'validate',
-  });
-}
-
 /** uid, gid, the number of groups (-1: leave), the groups. Changed by the guardian, in its own memory. setresuid(2). */
 function planIdentity(options: SpawnOptions, containment: Containment): number[] {
   const { uid, gid, groups } = options;
@@ -119,7 +114,10 @@ function planIdentity(options: SpawnOptions, containment: Containment): number[]
     throw invalidValue('options.groups', `must have at most ${MAX_GROUPS} entries`, groups.length);
   }
   const list = (groups ?? []).map((group, i) => integer(`options.groups[${i}]`, group, 0, 0x7fffffff));
-  return [id('options.uid', uid), id('options.gid', gid), groups === undefined ? -1 : list.length, ...list];
+  const ids = [id('options.uid', uid), id('options.gid', gid)];
+  // Another user must not keep our supplementary groups, so they go where nothing was said of them.
+  const keep = groups === undefined && (ids.every((given) => given === -1) || !maySetGroups());
+  return [...ids, keep ? -1 : list.length, ...list];
 }
 
 function limit(name: string, value: unknown): number {
@@ -149,7 +147,7 @@ function planRlimits(value: unknown): number[] {
 
 function planEnv(env: unknown): string | null {
   // In a worker process.env is the thread's own copy and does not write through to the process's.
-  if (env === undefined && isMainThread) return null;
+  if (env === undefined && isMainThread()) return null;
   const lines: string[] = [];
   for (const [name, value] of Object.entries(env === undefined ? process.env : record('options.env', env))) {
     if (value === undefined) continue;
@@ -190,10 +188,15 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     CONTAINMENTS,
     isolation === 'inherit' ? 'leader' : 'tree',
   );
-  refuseNotBuilt(containment);
   if (isolation === 'inherit' && containment === 'group') {
     throw new ProcessGroupError("isolation 'inherit' with containment 'group' would tear down our own process group", {
       code: 'ERR_OWN_GROUP',
+      stage: 'validate',
+    });
+  }
+  if (isolation === 'inherit' && containment === 'namespace') {
+    throw new ProcessGroupError('our own process group is not to be seen in a PID namespace: it cannot be inherited', {
+      code: 'ERR_NAMESPACE_INHERIT',
       stage: 'validate',
     });
   }
@@ -215,6 +218,9 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
   }
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
     throw invalidType('options.signal', 'an instance of AbortSignal', options.signal);
+  }
+  if (options.cgroup !== undefined && containment !== 'cgroup') {
+    throw invalidValue('options.containment', "must be 'cgroup' where options.cgroup is given", containment);
   }
   const teardown = planTeardown(options);
   const stdio = normalizeStdio(options.stdio);
@@ -244,8 +250,9 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     env: planEnv(options.env),
     cwd: options.cwd === undefined ? null : path('options.cwd', options.cwd),
     killer: teardown.killer,
-    numbers: Float64Array.from(numbers),
-    guardian: containment === 'tree' ? guardianPath() : null,
+    numbers,
+    guardian: containment === 'leader' || containment === 'group' ? null : guardianPath(),
+    cgroup: containment === 'cgroup' ? planCgroup(options.cgroup) : null,
     stdio,
     isolation,
     containment,

@@ -1,9 +1,19 @@
-import type { Duplex, Readable, Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { channels, type TeardownMessage, Trace } from './diagnostics.js';
 import { ProcessGroupError } from './errors.js';
+import { Handle } from './handle.js';
 import type { Placement } from './handle-ticket.js';
 import { dropTicket, engine, hold, letGo, Row, type RowView } from './native.js';
-import { causeNumber, readCause, readExit, readReport, readTarget, signalRefused, warnOfSurvivors } from './report.js';
+import {
+  causeNumber,
+  readCause,
+  readExit,
+  readReport,
+  readTarget,
+  signalRefused,
+  unknownExit,
+  warnOfSurvivors,
+} from './report.js';
 import { signalName, signalNumber } from './signals.js';
 import { StateNotices } from './state-notices.js';
 import type { ChildStreams } from './streams.js';
@@ -11,7 +21,6 @@ import type {
   ClosedResult,
   ExitResult,
   GroupState,
-  Mechanism,
   Member,
   SignalTarget,
   StateChange,
@@ -25,20 +34,13 @@ import { duration, invalidType } from './validate.js';
  * to whoever asks late. A handle keeps the event loop alive until its group is gone, unless unref() was called.
  */
 export class ProcessGroup<
-  In extends Writable | null = Writable | null,
-  Out extends Readable | null = Readable | null,
-  Err extends Readable | null = Readable | null,
-> implements AsyncDisposable
+    In extends Writable | null = Writable | null,
+    Out extends Readable | null = Readable | null,
+    Err extends Readable | null = Readable | null,
+  >
+  extends Handle<In, Out, Err>
+  implements AsyncDisposable
 {
-  /** The leader's pid, in our PID namespace. */
-  readonly pid: number;
-  /** The process group, as realised before exec. getpgid(2). */
-  readonly pgid: number;
-  /** The session, as realised before exec; 0 where attach() could not tell. getsid(2). */
-  readonly sid: number;
-  readonly mechanism: Mechanism;
-  /** Our ends of the pipes, by number; null where the entry is no pipe. */
-  readonly stdio: readonly (Readable | Writable | Duplex | null)[];
   /** The leader's end. A non-zero code is data, not an error. */
   readonly exited: Promise<ExitResult>;
   /** The end of the leader's output: at once where nothing is piped, else when the pipes end, or are cut after drainMs. */
@@ -64,16 +66,12 @@ export class ProcessGroup<
 
   /** @internal */
   constructor(placement: Placement, ticket: number) {
+    super(placement);
     this.#id = placement.id;
     this.#ticket = ticket;
-    this.pid = placement.pid;
-    this.pgid = placement.pgid;
-    this.sid = placement.sid;
-    this.mechanism = placement.mechanism;
     this.#streams = placement.streams;
     this.#releasable = placement.releasable;
     this.#attached = placement.attached;
-    this.stdio = placement.streams?.stdio ?? [];
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
@@ -84,18 +82,6 @@ export class ProcessGroup<
     hold();
   }
 
-  /** Its input, or null where that is no pipe. It swallows EPIPE. */
-  get stdin(): In {
-    return (this.stdio[0] ?? null) as In;
-  }
-  /** Its output, or null where that is no pipe. Read and dropped from the leader's end on where nobody reads it. */
-  get stdout(): Out {
-    return (this.stdio[1] ?? null) as Out;
-  }
-  /** As stdout. */
-  get stderr(): Err {
-    return (this.stdio[2] ?? null) as Err;
-  }
   /** Where the group is now, as far as this thread has been told. */
   get state(): GroupState {
     return this.#state;
@@ -236,7 +222,7 @@ export class ProcessGroup<
   /** @internal attach(): the leader ended before we came; nobody can say how. */
   leaderWasGone(): void {
     this.#state = 'leader-exited';
-    this.#resolveExited({ code: null, signal: null, coreDumped: false, resourceUsage: null, status: 'unknown' });
+    this.#resolveExited(unknownExit());
   }
 
   #change(state: GroupState, change: StateChange = { state: state as StateChange['state'] }): void {
@@ -255,13 +241,18 @@ export class ProcessGroup<
         if (channels.exit.hasSubscribers) channels.exit.publish({ group: this, exit });
         break;
       }
+      case Row.Paused:
+        this.pausedTold(row.at(2) !== 0, row.at(3));
+        break;
       case Row.Draining:
+        this.pausesEnd();
         this.#change('draining');
         this.#traceTeardown(readCause(row.at(2)), () => {}); // begun by the engine: timeout, lease, guardian
         break;
       case Row.Gone: {
         const report = readReport(row, this.mechanism.containment);
         this.#report = report;
+        this.pausesEnd(report.usage);
         if (report.empty) {
           dropTicket(this.#ticket);
           this.#streams?.groupGone();

@@ -1,3 +1,4 @@
+import { limitNames, usageOf } from './cgroup.js';
 import { ProcessGroupError } from './errors.js';
 import { errorName, type RowView } from './native.js';
 import { signalName } from './signals.js';
@@ -5,7 +6,7 @@ import type { Containment, ExitResult, ResourceUsage, SignalTarget, TeardownCaus
 
 /** Cause, Evidence, ExitStatusKind and Target of native/core, in their order. */
 const CAUSES = ['stop', 'abort', 'timeout', 'dispose', 'exit', 'lease', 'guardian'] as const satisfies TeardownCause[];
-const EVIDENCE = ['esrch', 'census', 'leader', 'unverified', 'echild'] as const;
+const EVIDENCE = ['esrch', 'census', 'leader', 'unverified', 'echild', 'populated', 'namespace'] as const;
 const STATUS = ['exact', 'unknown', 'held-by-tracer'] as const;
 const TARGETS = ['gone', 'group', 'leader', 'members', 'killer'] as const;
 const NOTES = [
@@ -17,6 +18,7 @@ const NOTES = [
   'proc-unreadable',
   'guardian-lost',
   'guardian-refused',
+  'cgroup-left',
 ] as const;
 
 export const causeNumber = (cause: TeardownCause): number => CAUSES.indexOf(cause) + 1;
@@ -61,10 +63,16 @@ export function readExit(row: RowView): ExitResult {
   return {
     code: row.at(2) >= 0 ? row.at(2) : null,
     signal: row.at(3) > 0 ? signalName(row.at(3)) : null,
-    coreDumped: row.at(4) !== 0,
+    coreDumped: (row.at(4) & 1) !== 0,
     resourceUsage: usage,
     status,
+    limitsHit: limitNames(row.at(4) >> 1),
   };
+}
+
+/** Of a leader whose end nobody can tell. */
+export function unknownExit(): ExitResult {
+  return { code: null, signal: null, coreDumped: false, resourceUsage: null, status: 'unknown', limitsHit: [] };
 }
 
 /** A killer's own end, as text: its exit code or signal, or the errno with which it could not be started. */
@@ -84,9 +92,11 @@ export function readReport(row: RowView, covers: Containment): TeardownReport {
     steps: [],
     durationMs: row.at(6),
     notes,
+    usage: null,
   };
   const payload = row.payload();
   if (payload === null) return report;
+  report.usage = usageOf(payload.usage);
   for (const step of payload.steps) {
     const target = TARGETS[step.target] ?? 'group';
     if (target === 'gone') continue;

@@ -1,12 +1,15 @@
-import { access, constants } from 'node:fs/promises';
+import { fs } from './builtins.js';
+import { cgroupFailure, nativeCgroup } from './cgroup.js';
 import { channels, type SpawnMessage, Trace } from './diagnostics.js';
 import { AbortError, type ProcessGroupError, SpawnError } from './errors.js';
 import { openHandleTicket } from './handle-ticket.js';
-import { dropTicket, engine, errorName, hold, letGo, Row, type RowView, stageName } from './native.js';
+import { namespaceFailure, namespacesMade } from './namespace.js';
+import { dropTicket, engine, errorName, hold, letGo, packed, Row, type RowView, stageName } from './native.js';
 import { planSpawn, type SpawnPlan } from './options.js';
 import { ProcessGroup } from './process-group.js';
 import { signalName } from './signals.js';
 import { ChildStreams, prepareStreams } from './streams.js';
+import { strongest } from './strongest.js';
 import type { DefaultStdio, Mechanism, Spawned, SpawnOptions, StdioOption } from './types.js';
 import { invalidType } from './validate.js';
 
@@ -36,8 +39,13 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
   const listed = Array.isArray(second) || second === undefined || second === null;
   const options = (listed ? third : second) ?? {};
   if (typeof options !== 'object' || Array.isArray(options)) throw invalidType('options', 'of type object', options);
-  const plan = planSpawn(file, listed ? (second ?? []) : [], options as SpawnOptions);
-  if (plan.signal?.aborted) throw new AbortError(plan.signal.reason);
+  const args = listed ? (second ?? []) : [];
+  if ((options as SpawnOptions).containment !== 'strongest') return startGroup(planSpawn(file, args, options));
+  return strongest(options, (containment) => startGroup(planSpawn(file, args, { ...options, containment })));
+}
+
+function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
+  if (plan.signal?.aborted) return Promise.reject(new AbortError(plan.signal.reason));
   const native = engine();
   if (plan.stdio.piped) prepareStreams();
   const trace = traceOf(plan);
@@ -54,10 +62,15 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
     };
     const ticket = openHandleTicket((type, row, ticket) => {
       if (type === Row.Spawned) {
-        const group = makeHandle(plan, row, ticket);
+        const payload = row.payload();
+        const streams = openStreams(plan, payload?.fds ?? []);
+        const group = makeHandle(plan, row, ticket, payload?.leaf ?? '', streams);
         if (plan.signal?.aborted) {
           // It fired while this news was on its way: spawn has not settled yet, so nothing may be left of it.
-          void group.kill().then(() => fail(new AbortError(plan.signal?.reason)));
+          void group
+            .kill()
+            .then(() => streams?.close())
+            .then(() => fail(new AbortError(plan.signal?.reason)));
         } else {
           followSignal(group, plan.signal);
           trace?.succeed(group);
@@ -74,8 +87,9 @@ export async function spawn(file: string, second?: unknown, third?: unknown): Pr
     });
     plan.signal?.addEventListener('abort', abort, { once: true });
     hold();
-    const { file, argv, env, cwd, stdio, killer, numbers, guardian } = plan;
-    const begin = () => native.spawn(ticket, file, argv, env, cwd, stdio.paths, killer, numbers, guardian);
+    const { file, argv, env, cwd, stdio, killer, numbers, guardian, cgroup } = plan;
+    const box = cgroup && nativeCgroup(cgroup);
+    const begin = () => native.spawn(ticket, file, argv, env, cwd, stdio.paths, killer, packed(numbers), guardian, box);
     if (trace === undefined) begin();
     else trace.run(begin);
   });
@@ -87,8 +101,11 @@ function traceOf(plan: SpawnPlan): Trace<SpawnMessage> | undefined {
   return new Trace(channels.spawn, { file, argv: plan.argv.split('\0'), cwd, isolation, containment });
 }
 
-function makeHandle(plan: SpawnPlan, row: RowView, ticket: number): ProcessGroup {
-  const fds = row.payload()?.fds ?? [];
+function openStreams(plan: SpawnPlan, fds: number[]): ChildStreams | null {
+  return fds.length === 0 ? null : new ChildStreams(fds, plan.stdio.files.length, plan.drainMs);
+}
+
+function makeHandle(plan: SpawnPlan, row: RowView, ticket: number, leaf: string, streams: ChildStreams | null) {
   const mechanism: Mechanism = Object.freeze({
     isolation: plan.isolation,
     containment: plan.containment,
@@ -97,16 +114,19 @@ function makeHandle(plan: SpawnPlan, row: RowView, ticket: number): ProcessGroup
     groupSignal: pinName(row.at(6)),
     parentDeathSignal: plan.parentDeathSignal,
     guardianPid: row.at(9) || null,
+    cgroupPath: leaf || null,
+    namespaces: plan.containment === 'namespace' ? namespacesMade(row.at(11) !== 0) : [],
   });
   return new ProcessGroup(
     {
       id: row.at(2),
       pid: row.at(3),
+      innerPid: row.at(10) || null,
       pgid: row.at(4),
       sid: row.at(5),
       mechanism,
-      streams: fds.length === 0 ? null : new ChildStreams(fds, plan.stdio.files.length, plan.drainMs),
-      releasable: plan.containment === 'tree' || plan.parentDeathSignal === 'none',
+      streams,
+      releasable: plan.guardian !== null || plan.parentDeathSignal === 'none',
       attached: false,
     },
     ticket,
@@ -123,7 +143,7 @@ function followSignal(group: ProcessGroup, signal: AbortSignal | undefined): voi
 
 async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupError | AbortError> {
   const [err, stage, index, killedBy] = [row.at(2), stageName(row.at(3)), row.at(4), row.at(5)];
-  const syscall = row.payload().syscall ?? '';
+  const { leaf, syscall = '' } = row.payload();
   if (plan.signal?.aborted && (err === ECANCELED || killedBy !== 0)) return new AbortError(plan.signal.reason);
   if (err === ECANCELED) {
     return new SpawnError(`spawn ${plan.file}: the process is ending`, { code: 'ERR_PROCESS_EXITING', stage: 'clone' });
@@ -134,6 +154,10 @@ async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupE
   }
   const code = errorName(-err);
   const fields = { code, errno: -err, syscall, stage };
+  // ENOTSUP of the clone: into a cgroup that can hold no processes.
+  if (plan.cgroup !== null && (stage === 'cgroup' || (stage === 'clone' && code === 'ENOTSUP')))
+    return cgroupFailure(plan.file, plan.cgroup, { code, errno: -err, syscall, index, leaf });
+  if (stage === 'namespace') return namespaceFailure(plan.file, { code, errno: -err, index });
   if (stage === 'chdir')
     return new SpawnError(`spawn ${plan.file} ${code}: chdir '${plan.cwd}'`, { ...fields, path: plan.cwd ?? '' });
   if (stage === 'stdio') {
@@ -159,8 +183,10 @@ async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupE
 
 async function exists(file: string): Promise<boolean> {
   if (!file.startsWith('/')) return false;
-  return access(file, constants.F_OK).then(
-    () => true,
-    () => false,
-  );
+  return fs()
+    .promises.access(file)
+    .then(
+      () => true,
+      () => false,
+    );
 }

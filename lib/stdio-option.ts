@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { fs } from './builtins.js';
 import type { FileStdio, StdioOption } from './types.js';
 import { integer, invalidType, invalidValue, path } from './validate.js';
 
@@ -11,22 +11,24 @@ enum Kind {
 }
 const MAX_ENTRIES = 256;
 const DEFAULTS = ['ignore', 'pipe', 'inherit'] as const;
-const { O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_SYNC } = constants;
-const FLAGS: Record<string, number> = {
-  r: O_RDONLY,
-  rs: O_RDONLY | O_SYNC,
-  'r+': O_RDWR,
-  'rs+': O_RDWR | O_SYNC,
-  w: O_TRUNC | O_CREAT | O_WRONLY,
-  wx: O_TRUNC | O_CREAT | O_WRONLY | O_EXCL,
-  'w+': O_TRUNC | O_CREAT | O_RDWR,
-  'wx+': O_TRUNC | O_CREAT | O_RDWR | O_EXCL,
-  a: O_APPEND | O_CREAT | O_WRONLY,
-  ax: O_APPEND | O_CREAT | O_WRONLY | O_EXCL,
-  as: O_APPEND | O_CREAT | O_WRONLY | O_SYNC,
-  'a+': O_APPEND | O_CREAT | O_RDWR,
-  'ax+': O_APPEND | O_CREAT | O_RDWR | O_EXCL,
-};
+function fileFlags(): Record<string, number> {
+  const { O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_SYNC } = fs().constants;
+  return {
+    r: O_RDONLY,
+    rs: O_RDONLY | O_SYNC,
+    'r+': O_RDWR,
+    'rs+': O_RDWR | O_SYNC,
+    w: O_TRUNC | O_CREAT | O_WRONLY,
+    wx: O_TRUNC | O_CREAT | O_WRONLY | O_EXCL,
+    'w+': O_TRUNC | O_CREAT | O_RDWR,
+    'wx+': O_TRUNC | O_CREAT | O_RDWR | O_EXCL,
+    a: O_APPEND | O_CREAT | O_WRONLY,
+    ax: O_APPEND | O_CREAT | O_WRONLY | O_EXCL,
+    as: O_APPEND | O_CREAT | O_WRONLY | O_SYNC,
+    'a+': O_APPEND | O_CREAT | O_RDWR,
+    'ax+': O_APPEND | O_CREAT | O_RDWR | O_EXCL,
+  };
+}
 
 export interface StdioPlan {
   /** The number of entries, then kind, fd, flags and mode of each. */
@@ -51,7 +53,8 @@ function descriptorOf(name: string, value: object): number {
 function fileEntry(name: string, entry: FileStdio, index: number): [number, number, string] {
   const flags = entry.flags ?? (index === 0 ? 'r' : 'w');
   if (typeof flags !== 'string') throw invalidType(`${name}.flags`, 'of type string', flags);
-  const bits = Object.hasOwn(FLAGS, flags) ? FLAGS[flags] : undefined;
+  const known = fileFlags();
+  const bits = Object.hasOwn(known, flags) ? known[flags] : undefined;
   if (bits === undefined) throw invalidValue(`${name}.flags`, 'is not a file flag', flags);
   const mode = entry.mode === undefined ? 0o666 : integer(`${name}.mode`, entry.mode, 0, 0o7777);
   return [bits, mode, path(`${name}.file`, entry.file)];

@@ -3,6 +3,7 @@ import type { ProcessGroup } from './process-group.js';
 
 /** A file that the child has open instead of a pipe. It is opened before the child is started. */
 export interface FileStdio {
+  /** Path or file URL, opened before the child is made; its errors have stage 'stdio'. open(2). */
   file: string | URL;
   /** As in fs.open: 'r', 'r+', 'w', 'wx', 'w+', 'a', 'ax', 'a+' ... (default: 'r' for fd 0, 'w' otherwise). */
   flags?: string;

@@ -1,13 +1,9 @@
-import { fstatSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import { fs, net } from './builtins.js';
+import { isBun, openBunPipe } from './bun-pipe.js';
 import { dropTicket, engine, hold, letGo, openTicket, Row } from './native.js';
 import type { ClosedResult, Holder } from './types.js';
-
-const require = createRequire(import.meta.url);
-// node:net is loaded with the first pipe: importing the package stays cheap.
-const net = (): typeof import('node:net') => require('node:net');
 
 /** What setTimeout can count. */
 const MAX_TIMEOUT = 0x7fffffff;
@@ -43,7 +39,7 @@ export class ChildStreams {
   }
 
   #openOutput(fd: number, duplex: boolean): Socket {
-    const socket = new (net().Socket)({ fd, readable: true, writable: duplex });
+    const socket = openSocket(fd, true, duplex);
     this.#outputs.push({ socket, fd });
     this.#open++;
     let open = true;
@@ -106,6 +102,16 @@ export class ChildStreams {
     }
   }
 
+  /** Cuts all of them off, and resolves when their descriptors are closed: a turn after destroy(). */
+  async close(): Promise<void> {
+    await Promise.all(
+      this.stdio.map((stream) => {
+        if (stream === null || stream.closed) return undefined;
+        return new Promise((resolve) => stream.once('close', resolve).destroy());
+      }),
+    );
+  }
+
   #settle(): void {
     if (!this.#exited || this.#open > 0) return;
     if (this.#timer !== undefined) clearTimeout(this.#timer);
@@ -125,8 +131,13 @@ export class ChildStreams {
   }
 }
 
+function openSocket(fd: number, readable: boolean, writable: boolean): Socket {
+  if (isBun()) return openBunPipe(fd, readable, writable) as unknown as Socket;
+  return new (net().Socket)({ fd, readable, writable });
+}
+
 function openInput(fd: number): Socket {
-  const socket = new (net().Socket)({ fd, readable: false, writable: true });
+  const socket = openSocket(fd, false, true);
   socket.on('error', swallowBrokenPipe(socket));
   return socket;
 }
@@ -161,7 +172,7 @@ function cut(socket: Socket): void {
 function holdersOf(fd: number): Promise<Holder[]> {
   let inode: number;
   try {
-    inode = fstatSync(fd).ino;
+    inode = fs().fstatSync(fd).ino;
   } catch {
     return Promise.resolve([]);
   }

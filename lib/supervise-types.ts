@@ -44,6 +44,7 @@ export interface RestartOptions {
   healthyMs?: number;
   /** Milliseconds before the first restart (default 500), doubled with each one in a row up to maxBackoffMs (default 30,000). */
   backoffMs?: number;
+  /** Milliseconds that the doubling stops at (default 30,000). */
   maxBackoffMs?: number;
   /** The part of the pause, 0 to 1, that chance may take away (default 0.5). */
   jitter?: number;
@@ -66,7 +67,9 @@ export type SignalAction = 'forward' | 'drain' | 'teardown';
 export interface SuperviseOptions extends Omit<SpawnOptions, 'stdio' | 'lifetime' | 'leaseMs'> {
   /** What the command may run under: a heartbeat, or a signal that aborts when the lease is lost. */
   lease?: LeaseOptions | AbortSignal;
+  /** Whether and when the command is started again (default: never). */
   restart?: RestartOptions;
+  /** When it counts as ready (default: at once, after exec). */
   ready?: Readiness;
   /** Milliseconds that a run has for becoming ready (default 30,000), before it is torn down. */
   startTimeoutMs?: number;

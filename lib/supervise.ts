@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { inspect } from 'node:util';
+import { util } from './builtins.js';
 import { channels, type LeaseMessage } from './diagnostics.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
@@ -266,7 +266,7 @@ class Supervision implements Supervised {
 /** An error as data. */
 function plain(error: unknown): Outcome['error'] {
   if (error === null || error === undefined) return null;
-  if (!(error instanceof Error)) return { name: typeof error, message: inspect(error) };
+  if (!(error instanceof Error)) return { name: typeof error, message: util().inspect(error) };
   const { name, message, code } = error as NodeJS.ErrnoException;
   return { name, message, ...(typeof code === 'string' && { code }) };
 }

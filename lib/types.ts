@@ -1,5 +1,9 @@
+import type { CgroupOptions, CgroupUsage, LimitName } from './cgroup-types.js';
+import type { Rlimits } from './rlimit-types.js';
 import type { StdioOption } from './stdio-types.js';
 
+export type * from './cgroup-types.js';
+export type * from './rlimit-types.js';
 export type * from './stdio-types.js';
 
 /** How the leader is placed before exec: in our own process group, in a new one, or in a new session. setpgid(2), setsid(2). */
@@ -10,33 +14,11 @@ export type Containment = 'leader' | 'group' | 'tree' | 'cgroup' | 'namespace';
 
 /** One rung of the teardown ladder. SIGKILL always follows the last one. */
 export interface TeardownStep {
+  /** Any signal but SIGKILL makes sense here; SIGCONT follows each. signal(7). */
   signal: NodeJS.Signals;
   /** Milliseconds to wait for the group to become empty before the next rung. */
   graceMs: number;
 }
-
-/** A number sets the soft and the hard limit; 'unlimited' is RLIM_INFINITY. setrlimit(2). */
-export type RlimitValue = number | 'unlimited';
-/** A resource of setrlimit(2), without RLIMIT_. */
-export type RlimitName =
-  | 'as'
-  | 'core'
-  | 'cpu'
-  | 'data'
-  | 'fsize'
-  | 'locks'
-  | 'memlock'
-  | 'msgqueue'
-  | 'nice'
-  | 'nofile'
-  | 'nproc'
-  | 'rss'
-  | 'rtprio'
-  | 'rttime'
-  | 'sigpending'
-  | 'stack';
-/** Limits by resource. What is left out is inherited. */
-export type Rlimits = { [K in RlimitName]?: RlimitValue | { soft: RlimitValue; hard: RlimitValue } };
 
 /** A command that may signal what we may not. */
 export interface PrivilegedKiller {
@@ -63,23 +45,32 @@ export interface TeardownOptions {
 
 /** What spawn() takes. Every option is validated before anything is opened or started. */
 export interface SpawnOptions<S extends StdioOption = StdioOption> extends TeardownOptions {
+  /** Working directory (default: ours). A file URL or a path; missing: ENOENT of stage 'chdir'. chdir(2). */
   cwd?: string | URL;
   /** Replaces the environment, as in Node (default process.env). PATH look-up uses this env. */
   env?: { readonly [name: string]: string | undefined };
+  /** What the command finds as its own name, argv[0] (default: the program as given). execve(2). */
   argv0?: string;
   /** true: /bin/sh -c; a string: that shell. */
   shell?: boolean | string;
   /** Default 'group'. */
   isolation?: Isolation;
-  /** Default 'tree', or 'leader' where isolation is 'inherit'. */
-  containment?: Containment;
+  /**
+   * Default 'tree', or 'leader' where isolation is 'inherit'. 'strongest': what this machine grants of namespace, cgroup and
+   * tree, in that order; with `cgroup` limits a cgroup. The handle's `mechanism.containment` says which.
+   */
+  containment?: Containment | 'strongest';
+  /** With containment 'cgroup': where its leaf goes, and limits. */
+  cgroup?: CgroupOptions;
   /** Default ['ignore', 'pipe', 'inherit']. */
   stdio?: S;
   /** Make the new group the terminal's foreground group before exec, take the terminal back at its end. tcsetpgrp(3). */
   foreground?: boolean;
+  /** Mode bits that new files do not get, 0 ... 0o777 (default: ours). umask(2). */
   umask?: number;
   /** Absolute nice value, -20 ... 19. setpriority(2). */
   nice?: number;
+  /** Resource limits of the command (default: ours; nofile as Node found it). Above a hard limit: EPERM of stage 'rlimit'. setrlimit(2). */
   rlimits?: Rlimits;
   /** -1000 ... 1000, written to oom_score_adj. proc(5). */
   oomScoreAdj?: number;
@@ -92,8 +83,17 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   strayFds?: 'close' | 'inherit';
   /** 'releasable' is needed for release(): no parent-death signal is armed (default 'bound'). */
   lifetime?: 'bound' | 'releasable';
+  /**
+   * User of the command, 0 ... 2^31 - 1; needs containment 'tree' and CAP_SETUID, else rejects with EPERM of stage 'setuid'.
+   * Set alone it changes neither gid nor the parent's directories; all three ids are changed. setresuid(2).
+   */
   uid?: number;
+  /** Group of the command, as `uid` with CAP_SETGID; stage 'setgid'. setresgid(2). */
   gid?: number;
+  /**
+   * Supplementary groups, at most 64 (default: none where uid or gid is given and this process may drop them, else its own).
+   * Needs CAP_SETGID, else rejects with EPERM of stage 'groups'. setgroups(2).
+   */
   groups?: readonly number[];
   /** Before spawn settles: rejects with AbortError. Afterwards: enters teardown. */
   signal?: AbortSignal;
@@ -113,8 +113,11 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
  * maxRSS is at least what this process had resident before exec; under 'tree' it is the command's own (see docs/gotchas.md).
  */
 export interface ResourceUsage {
+  /** Microseconds in user mode. */
   userCPUTime: number;
+  /** Microseconds in the kernel. */
   systemCPUTime: number;
+  /** Peak of resident memory, KiB. */
   maxRSS: number;
   minorPageFault: number;
   majorPageFault: number;
@@ -130,6 +133,7 @@ export interface ExitResult {
   code: number | null;
   /** The signal that ended it, or null. */
   signal: NodeJS.Signals | null;
+  /** True where it left a core file, or handed one to core_pattern's program. core(5). */
   coreDumped: boolean;
   /** null where the kernel could not give it (status 'unknown' or 'held-by-tracer', and attach()). */
   resourceUsage: ResourceUsage | null;
@@ -138,6 +142,8 @@ export interface ExitResult {
    * our child. 'held-by-tracer': it is dead but its tracer does not let go.
    */
   status: 'exact' | 'unknown' | 'held-by-tracer';
+  /** Containment 'cgroup': the limits that members had run into by then. Empty otherwise. */
+  limitsHit: LimitName[];
 }
 
 /** A live process of the group, as a census of /proc saw it. proc(5). */
@@ -165,6 +171,7 @@ export interface Holder {
 export interface ClosedResult {
   /** True where a pipe was cut at drainMs while somebody still held it. */
   truncated: boolean;
+  /** Processes that still held the pipe, as far as /proc may be read. */
   heldBy: Holder[];
 }
 
@@ -189,6 +196,7 @@ export interface Survivor {
 
 /** One signal of a teardown. */
 export interface StepRecord {
+  /** What was sent; the SIGCONT behind it has no record. */
   signal: NodeJS.Signals;
   /** Milliseconds from the start of the teardown. */
   atMs: number;
@@ -205,30 +213,43 @@ export interface TeardownReport {
   /** What entered the teardown; null where the group ended by itself. */
   cause: TeardownCause | null;
   /**
-   * What emptiness rests on. 'esrch': signal 0 to the group. 'echild': the subreaper has no child left. 'census': a scan begun
+   * What emptiness rests on. 'esrch': signal 0 to the group. 'echild': the subreaper has no child left. 'populated':
+   * neither has it, nor does the cgroup hold a process. 'namespace': init of the PID namespace has ended. 'census': a scan begun
    * after SIGKILL reached them all. 'leader': its own end. 'unverified': /proc could not be read.
    */
-  evidence: 'echild' | 'esrch' | 'census' | 'leader' | 'unverified';
+  evidence: 'namespace' | 'populated' | 'echild' | 'esrch' | 'census' | 'leader' | 'unverified';
   /** 'group' covers members of the group (and session); who left it by setsid or setpgid is not covered. */
   covers: Containment;
+  /** Members that live on; [] where `empty` is true. */
   survivors: Survivor[];
+  /** Signals in the order in which they were sent; [] where the group ended by itself. */
   steps: StepRecord[];
+  /** Milliseconds from the first step to the end; 0 where there was no teardown. */
   durationMs: number;
   /** Facts a reader should know: 'leader-signalled-alone', 'numeric-pids', 'killer-failed: ...', 'killer-timeout', 'pin-lost' ... */
   notes: string[];
+  /** Containment 'cgroup': what was counted up to the end, peaks included. null otherwise. */
+  usage: CgroupUsage | null;
 }
 
 /** What holds for this handle on this kernel. */
 export interface Mechanism {
   readonly isolation: Isolation;
   readonly containment: Containment;
+  /** The call that made the child: clone3(2) since Linux 5.3, else clone(2); 'attach': it was there. */
   readonly spawn: 'clone3' | 'clone' | 'fork' | 'attach';
+  /** What tells of ends: pidfds (Linux 5.3), or a thread that waits for each child. */
   readonly exitNotice: 'pidfd' | 'waitid';
   /** How the group is pinned against reuse of its number. */
   readonly groupSignal: 'pidfd-group' | 'zombie-pin' | 'member-pidfds' | 'leader-only';
+  /** What the leader gets when its parent dies: the guardian, or where there is none this process. */
   readonly parentDeathSignal: NodeJS.Signals | 'none';
   /** Pid of the guardian between us and the tree, or null. It is the leader's parent. */
   readonly guardianPid: number | null;
+  /** Directory of the cgroup, or null. */
+  readonly cgroupPath: string | null;
+  /** Namespaces made for the group. 'user': only where we lack CAP_SYS_ADMIN. namespaces(7). */
+  readonly namespaces: readonly ('pid' | 'mount' | 'user')[];
 }
 
 /** Running: the leader lives. LeaderExited: it ended, members live. Draining: teardown runs. Empty: nobody is left. */
@@ -256,12 +277,18 @@ export interface OutputOptions<S extends StdioOption = StdioOption> extends Spaw
 
 /** What output() gives. */
 export interface OutputResult<T = string> {
+  /** Exit code, or null where a signal ended it. Not 0 is no error. */
   code: number | null;
+  /** The signal that ended it, or null. */
   signal: NodeJS.Signals | null;
+  /** What it wrote, up to maxBytes; empty where stdio has no pipe there. */
   stdout: T;
+  /** As stdout: output() pipes both, unless `stdio` says otherwise. */
   stderr: T;
   /** True where maxBytes was reached or a pipe was cut. */
   truncated: boolean;
+  /** The leader's end in full. */
   exit: ExitResult;
+  /** How the group ended. */
   report: TeardownReport;
 }

@@ -1,9 +1,8 @@
-import { fileURLToPath } from 'node:url';
-import { inspect } from 'node:util';
+import { url, util } from './builtins.js';
 import { ProcessGroupError } from './errors.js';
 
 const shown = (value: unknown): string =>
-  inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY }).slice(0, 80);
+  util().inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY }).slice(0, 80);
 
 export function invalidType(name: string, expected: string, value: unknown): ProcessGroupError {
   return new ProcessGroupError(`The "${name}" argument must be ${expected}. Received ${shown(value)}`, {
@@ -39,7 +38,7 @@ export function text(name: string, value: unknown): string {
 export function path(name: string, value: unknown): string {
   if (value instanceof URL) {
     if (value.protocol !== 'file:') throw invalidValue(name, 'must be a file: URL', value);
-    return text(name, fileURLToPath(value));
+    return text(name, url().fileURLToPath(value));
   }
   const result = text(name, value);
   if (result === '') throw invalidValue(name, 'cannot be empty', value);

@@ -1,9 +1,9 @@
 // Messages between a workload's process and the one that started it, over a socket that the former inherits.
 import type { Duplex } from 'node:stream';
-import { types } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
+import { util } from './builtins.js';
 import type { Envelope } from './workload-envelope.js';
-import { fault } from './workload-error.js';
+import { fault, type WorkloadError } from './workload-error.js';
 
 /** The channel's number in the workload's process. */
 export const CHANNEL_FD = 3;
@@ -33,9 +33,10 @@ export function frame(message: Message, limit = MAX_MESSAGE_BYTES): Buffer[] {
   try {
     body = serialize(message);
   } catch (cause) {
-    const path = findUncloneable(message) ?? message.kind;
-    throw fault('UNCLONEABLE', `${path} cannot be cloned: ${String(cause).split('\n', 1)[0]}`, { path, cause });
+    throw uncloneable(findUncloneable(message) ?? { path: message.kind, cause });
   }
+  const lost = body.includes(EMPTY_PART) ? findUncloneable(message) : undefined;
+  if (lost !== undefined) throw uncloneable(lost);
   if (body.length > limit) throw tooLarge(body.length, limit);
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32LE(MAGIC);
@@ -46,8 +47,29 @@ export function frame(message: Message, limit = MAX_MESSAGE_BYTES): Buffer[] {
 const tooLarge = (bytes: number, limit: number) =>
   fault('TOO_LARGE', `a message of ${bytes} bytes; maxMessageBytes is ${limit}`);
 
+interface Uncloneable {
+  path: string;
+  cause: unknown;
+}
+
+function uncloneable({ path, cause }: Uncloneable): WorkloadError {
+  return fault('UNCLONEABLE', `${path} cannot be cloned: ${String(cause).split('\n', 1)[0]}`, { path, cause });
+}
+
+const EMPTY_OBJECT = serialize({});
+/** What v8 writes, after its header, where an object has no own fields. From Node 22 on it does so for a Blob, which it refused before. */
+const EMPTY_PART = EMPTY_OBJECT.subarray(-3);
+
+/** Throws where v8 cannot serialise it, or writes an empty object for what structured clone keeps or refuses. */
+function tryAlone(value: unknown): void {
+  if (!serialize(value).equals(EMPTY_OBJECT)) return;
+  const kept: unknown = structuredClone(value);
+  if (Object.getPrototypeOf(kept) === Object.prototype) return;
+  throw new TypeError(`a ${(kept as object).constructor.name} would arrive empty`);
+}
+
 /** The first part that cannot be cloned by itself: 'payload.jobs.3.done'. A Map's parts are its entries. */
-function findUncloneable(root: object): string | undefined {
+function findUncloneable(root: object): Uncloneable | undefined {
   const seen = new Set<unknown>();
   const rest: [value: unknown, path: string][] = [[root, '']];
   for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
@@ -55,17 +77,17 @@ function findUncloneable(root: object): string | undefined {
     if (seen.has(value)) continue;
     seen.add(value);
     try {
-      const parted = typeof value === 'object' && !types.isProxy(value) && !ArrayBuffer.isView(value);
+      const parted = typeof value === 'object' && !util().types.isProxy(value) && !ArrayBuffer.isView(value);
       const parts = parted
-        ? Object.entries(types.isMap(value) || types.isSet(value) ? [...value] : (value as object))
+        ? Object.entries(util().types.isMap(value) || util().types.isSet(value) ? [...value] : (value as object))
         : [];
-      if (parts.length === 0) serialize(value);
+      if (parts.length === 0) tryAlone(value);
       for (const [key, part] of parts.reverse()) {
         const simple = part === null || !/object|function|symbol/.test(typeof part);
         if (!simple) rest.push([part, path === '' ? key : `${path}.${key}`]);
       }
-    } catch {
-      return path;
+    } catch (cause) {
+      return { path, cause };
     }
   }
   return undefined;
@@ -86,7 +108,8 @@ export async function* messages(channel: Duplex, limit = MAX_MESSAGE_BYTES): Asy
   let chunks: Buffer[] = [];
   let bytes = 0;
   let length: number | undefined;
-  for await (const chunk of channel) {
+  // Closed by its owner: to close it here would end the process at the other end before its teardown can.
+  for await (const chunk of channel.iterator({ destroyOnReturn: false })) {
     chunks.push(chunk);
     bytes += chunk.length;
     for (let needed = length ?? HEADER_BYTES; bytes >= needed; needed = length ?? HEADER_BYTES) {

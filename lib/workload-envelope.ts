@@ -1,5 +1,5 @@
-import { inspect, types } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
+import { util } from './builtins.js';
 import { WorkloadError } from './workload-error.js';
 
 /** An error by its number, an array with errors in it, a serialised value, the text of what cannot be serialised. */
@@ -24,7 +24,7 @@ const BASES = {
   URIError,
   DOMException,
 };
-const isError = (value: unknown): value is Error => types.isNativeError(value) || value instanceof Error;
+const isError = (value: unknown): value is Error => util().types.isNativeError(value) || value instanceof Error;
 
 /** Whatever user code does in a getter or in an inspect function. */
 function attempt<T>(action: () => T, otherwise: T): T {
@@ -45,7 +45,7 @@ export function encodeThrown(thrown: unknown): Envelope {
       return { error };
     }
     if (Array.isArray(value) && value.some(isError)) return { list: value.map(encode) };
-    const text = () => attempt(() => inspect(value, { depth: 1 }).slice(0, 2_000), '[unreadable]');
+    const text = () => attempt(() => util().inspect(value, { depth: 1 }).slice(0, 2_000), '[unreadable]');
     return attempt<Encoded | null>(() => ({ bytes: serialize(value) }), null) ?? { text: text() };
   };
   const envelope: Envelope = { root: encode(thrown), errors: [] };

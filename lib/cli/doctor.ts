@@ -6,7 +6,7 @@ import { displayWidth, padEnd, type Style, styleFor, truncate } from './style.js
 export const DOCTOR_HELP = `Usage: procgroup doctor [options]
 
 Tells which kernel features this machine really allows (each is tried, not guessed from the version), what stands in for
-a missing one, and which containments result.
+a missing one, which containments work (each is tried with a program of its own), and what to change where one does not.
 
   --json    one JSON object instead of the tables
   --help    this text
@@ -14,7 +14,7 @@ a missing one, and which containments result.
 Exit status: 0; 1 where the containment 'group' is not available; 125 on bad use or failure.
 `;
 
-type Capabilities = ReturnType<typeof capabilities>;
+type Capabilities = Awaited<ReturnType<typeof capabilities>>;
 
 export async function doctor(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseStrict(args, {
@@ -26,7 +26,7 @@ export async function doctor(args: readonly string[]): Promise<number> {
     return 0;
   }
   if (positionals.length > 0) throw new UsageError(`unexpected argument '${positionals[0]}'`);
-  const found = capabilities();
+  const found = await capabilities();
   await printLines(
     values.json === true ? [JSON.stringify(found, null, 2)] : renderDoctor(found, styleFor(process.stdout)),
   );
@@ -48,6 +48,9 @@ export function renderDoctor({ kernel, arch, node, features, containments }: Cap
     available ? style.paint('bold', name) : style.paint('dim', name),
     why,
   ]);
+  const fixes = containments.flatMap(({ name, fix }) =>
+    fix === null ? [] : [`${INDENT}${style.paint('bold', name)}: ${fix}`],
+  );
   return [
     `${style.paint('bold', `Linux ${kernel}`)} ${arch}, Node ${node}`,
     '',
@@ -56,6 +59,7 @@ export function renderDoctor({ kernel, arch, node, features, containments }: Cap
     '',
     style.paint('bold', 'Containments'),
     ...table(containmentRows, style),
+    ...(fixes.length === 0 ? [] : ['', style.paint('bold', 'What to change'), ...fixes]),
   ];
 }
 

@@ -5,6 +5,7 @@ import { printLines, warn } from './print.js';
 const HELP = `Usage: procgroup <command> [options]
 
   run [options] -- command [args]   run a command as a contained process tree, leave nothing behind
+  sweep [directory]...              remove what a procgroup that was killed has left behind
   kill <pid|-pgid>...               end what already runs, and verify that it is gone
   tree [pid]...                     draw processes with group, session, state, age and memory
   doctor                            what this machine's kernel allows
@@ -35,7 +36,7 @@ function version(): string {
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined) {
-    warn('procgroup: no command given: run, kill, tree or doctor (procgroup --help)');
+    warn('procgroup: no command given: run, sweep, kill, tree or doctor (procgroup --help)');
     return FAILED;
   }
   if (name === '--help' || name === '-h' || name === 'help') {
