@@ -1,4 +1,5 @@
-// npm run bench:chart -- RESULT.json [FOLDER]: SVG charts of a result of run.mjs, light and dark, into docs/charts. ECharts
+// npm run bench:chart -- [RESULT.json [FOLDER]]: SVG charts of a result of run.mjs, light and dark: without a folder those that
+// the documentation shows, from bench/results/latest.json into docs/charts; with one all of the result. ECharts
 // draws them without a browser; it is a dependency of bench/ alone, installed there at the first use.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { round } from './support.mjs';
 
 const bench = fileURLToPath(new URL('.', import.meta.url));
-const [file, folder = join(bench, '../docs/charts')] = process.argv.slice(2);
-if (!file) throw new Error('usage: npm run bench:chart -- RESULT.json [FOLDER]');
+const [file = join(bench, 'results/latest.json'), folder] = process.argv.slice(2);
+const target = folder ?? join(bench, '../docs/charts');
 const { machine, rounds, results } = JSON.parse(readFileSync(file, 'utf8'));
 
 if (!existsSync(join(bench, 'node_modules/echarts'))) {
@@ -68,15 +69,29 @@ function draw({ title, unit, better, rows }, theme) {
   return svg;
 }
 
-mkdirSync(folder, { recursive: true });
+mkdirSync(target, { recursive: true });
 const slug = (text) =>
   text
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '');
-for (const result of results) {
-  for (const [name, theme] of Object.entries(themes)) {
-    writeFileSync(join(folder, `${result.measure}-${slug(result.title)}-${name}.svg`), draw(result, theme));
+/** What docs/performance.md shows. */
+const SHOWN = [
+  'spawn-rate-a-static-program-64-in-flight',
+  'spawn-rss-2-gib-resident',
+  'loop-delay-p99',
+  'exit-notice-spawn-to-exit-5000-alive',
+  'teardown-1000-members',
+  'containment-cost-spawn-to-the-notice-of-the-exit',
+  'load-import',
+];
+const name = (result) => `${result.measure}-${slug(result.title)}`;
+const drawn = results.filter((result) => folder !== undefined || SHOWN.includes(name(result)));
+const missing = folder === undefined ? SHOWN.filter((shown) => !drawn.some((result) => name(result) === shown)) : [];
+if (missing.length > 0) throw new Error(`not in the result: ${missing.join(', ')}`);
+for (const result of drawn) {
+  for (const [light, theme] of Object.entries(themes)) {
+    writeFileSync(join(target, `${name(result)}-${light}.svg`), draw(result, theme));
   }
 }
-console.log(`${results.length * 2} charts in ${folder}`);
+console.log(`${drawn.length * 2} charts in ${target}`);

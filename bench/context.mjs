@@ -25,8 +25,8 @@ export class Context {
   /** Foreign peers that can do this: 'run', 'collect' or 'group'. */
   peers(ability) {
     const able = {
-      run: ['Bun.spawn', 'Deno.Command', 'child_process, Node 24', 'execa'],
-      collect: ['Bun.spawn', 'Deno.Command', 'child_process, Node 24', 'execa'],
+      run: ['Bun.spawn', 'Deno.Command', 'child_process, Node 26', 'execa'],
+      collect: ['Bun.spawn', 'Deno.Command', 'child_process, Node 26', 'execa'],
       group: ['tree-kill'],
     };
     return able[ability].filter((name) => name in this.#peers).map((name) => [name, this.#peers[name]]);

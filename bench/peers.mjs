@@ -10,7 +10,7 @@ const arch = process.arch;
 const PACKAGES = {
   bun: arch === 'x64' ? ['@oven/bun-linux-x64@1.4.4'] : ['@oven/bun-linux-aarch64@1.4.4'],
   deno: [`@deno/linux-${arch}-glibc`],
-  node: [`node-linux-${arch}@24`],
+  node: [`node-linux-${arch}@26`],
   others: ['execa@9.6.1', 'tree-kill@1.2.2'],
 };
 
@@ -60,7 +60,7 @@ export function fetchPeers(say) {
   });
   attempt('node', () => {
     const node = executable(join(install(join(root, 'node'), PACKAGES.node), `node-linux-${arch}`, 'bin/node'));
-    return { 'child_process, Node 24': () => new Actor('child-process', { runtime: [node] }) };
+    return { 'child_process, Node 26': () => new Actor('child-process', { runtime: [node] }) };
   });
   attempt('execa and tree-kill', () => {
     const modules = install(join(root, 'others'), PACKAGES.others);

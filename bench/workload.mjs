@@ -12,7 +12,7 @@ import { median, round, table } from './support.mjs';
 
 const TURNS = 15;
 const MIB = 2 ** 20;
-const job = new URL('workload/echo.mjs', import.meta.url);
+export const job = new URL('workload/echo.mjs', import.meta.url);
 
 /** Each gives [value, end]: two promises. */
 const contenders = {
@@ -39,10 +39,10 @@ const contenders = {
     return [once(worker, 'message').then(([message]) => message), once(worker, 'exit')];
   },
 };
-const names = Object.keys(contenders);
+export const names = Object.keys(contenders);
 
 /** Milliseconds to the value, and to the end. The pool is filled before the clock starts. */
-async function one(name, payload, pool) {
+export async function one(name, payload, pool) {
   if (name.startsWith('WorkloadPool')) await pool.ready();
   const begin = performance.now();
   const [value, end] = contenders[name](payload, pool);

@@ -2,6 +2,7 @@ import { teardown } from './ending.mjs';
 import { load } from './load.mjs';
 import { exitNotice, loopDelay, memory, pipes, throughput } from './running.mjs';
 import { containmentCost, spawnRate, spawnRss, threads } from './spawn.mjs';
+import { workload } from './workload.mjs';
 
 /** In the order in which they run. A measure is { name, about, run(context) }. */
 export const measures = [
@@ -15,5 +16,6 @@ export const measures = [
   containmentCost,
   memory,
   load,
+  workload,
   threads,
 ];
