@@ -1,53 +1,85 @@
 // Builds the guardian, a static executable without a C++ runtime: by musl-gcc where it is there, else by the system's C++
 // compiler and its static libc (larger, slower to exec). Usage: node scripts/build-guardian.mjs [asan]
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync, utimesSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { protocolBuild } from './protocol-build.mjs';
 import { root, run } from './support.mjs';
 
 /** Of the engine, what the guardian links: not the supervisor's side. */
-const CORE = ['spawn', 'resources', 'lookup', 'kernel', 'group', 'procfs', 'teardown'];
+const CORE = [
+  'spawn',
+  'resources',
+  'lookup',
+  'kernel',
+  'group',
+  'procfs',
+  'teardown',
+  'cgroup',
+  'cgroup_parent',
+  'namespaces',
+  'stages',
+];
+
+/** What most guardians never run: compiled apart, and linked where native/guardian/sections.ld says. */
+const RARELY = [
+  'guardian/help',
+  'guardian/report',
+  'guardian/sweep',
+  'guardian/tree_kill',
+  'guardian/box',
+  'guardian/cli_box',
+  'guardian/cli_failed',
+  'core/cgroup_parent',
+  'core/namespaces',
+  'guardian/cgroup_box',
+  'guardian/namespace_box',
+  'guardian/service_box',
+  'core/cgroup',
+];
 
 export const guardianPath = (variant = 'plain') =>
   join(root, variant === 'plain' ? 'build' : `build-${variant}`, 'Release', 'procgroup-guardian');
 
 const has = (program) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
 
+/** Sources and flags that hold for every compiler. `bare` is for the half between clone and exec: no instrumentation, no
+    hidden calls. */
+export function guardianRecipe() {
+  const own = readdirSync(join(root, 'native/guardian')).filter((name) => name.endsWith('.cc'));
+  const all = [...own.map((name) => `guardian/${name.slice(0, -3)}`).sort(), ...CORE.map((name) => `core/${name}`)];
+  const source = (name) => `native/${name}.cc`;
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  return {
+    often: all.filter((name) => !RARELY.includes(name)).map(source),
+    rarely: RARELY.map((name) => ({ source: source(name), object: `-rarely-${name.replace('/', '-')}.o` })),
+    language: ['-x', 'c++', '-std=c++20', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics'],
+    common: [
+      '-D_GNU_SOURCE',
+      '-DPROCGROUP_GUARDIAN',
+      `-DPROCGROUP_VERSION="${version}"`,
+      `-DPROCGROUP_BUILD=${protocolBuild()}`,
+      '-Inative',
+      '-Wall',
+      '-Wextra',
+    ],
+    bare: ['-Os', '-fno-stack-protector', '-fno-sanitize=all', '-fno-builtin', '-fno-tree-loop-distribute-patterns'],
+  };
+}
+
 /** The exit status of the compiler. */
 export function buildGuardian(variant = 'plain') {
   const out = guardianPath(variant);
   const started = new Date();
   mkdirSync(join(out, '..'), { recursive: true });
-  const own = readdirSync(join(root, 'native/guardian')).filter((name) => name.endsWith('.cc'));
-  const sources = [...own.map((name) => `native/guardian/${name}`), ...CORE.map((name) => `native/core/${name}.cc`)];
-  const language = ['-x', 'c++', '-std=c++20', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics'];
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const common = [
-    '-D_GNU_SOURCE',
-    '-DPROCGROUP_GUARDIAN',
-    `-DPROCGROUP_VERSION="${version}"`,
-    `-DPROCGROUP_BUILD=${protocolBuild()}`,
-    '-Inative',
-    '-Wall',
-    '-Wextra',
-  ];
-  // The half between clone and exec: no instrumentation, no hidden calls.
-  const bare = [
-    '-Os',
-    '-fno-stack-protector',
-    '-fno-sanitize=all',
-    '-fno-builtin',
-    '-Werror=frame-larger-than=8192', // of the stack that native/guardian/leader.cc keeps for it
-    '-fno-tree-loop-distribute-patterns',
-  ];
+  const { often, rarely, language, common, bare } = guardianRecipe();
+  // Of the stack that native/guardian/leader.cc keeps for it.
+  bare.push('-Werror=frame-larger-than=8192');
   const sanitized = variant === 'asan';
   const musl = !sanitized && has('musl-gcc');
   const compiler = musl ? 'musl-gcc' : (process.env.CC ?? 'gcc');
   // Since GCC 12.
   const smallest = spawnSync(compiler, ['-Oz', '-E', '-x', 'c', '/dev/null']).status === 0 ? '-Oz' : '-Os';
-  // Few pages: all of it is resident, and private where only one guardian runs.
-  const pages = ['-ffunction-sections', '-Wl,--gc-sections', '-Wl,-z,noseparate-code', '-Wl,-z,norelro'];
   const kind = sanitized
     ? // A shared libubsan beside libasan ignores log_path, and a guardian's stderr is /dev/null.
       ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-static-libubsan']
@@ -55,23 +87,39 @@ export function buildGuardian(variant = 'plain') {
         smallest,
         '-fno-inline-functions-called-once',
         '-fno-guess-branch-probability', // layouts that it chooses are larger
-        '-flto',
         '-fno-pie',
+        '-fno-asynchronous-unwind-tables',
+        '-fdata-sections',
+        '-ffunction-sections',
+      ];
+  // Few pages: all of it is resident, and private where only one guardian runs.
+  const linked = sanitized
+    ? []
+    : [
+        '-flto',
         '-no-pie',
         '-static',
         '-s',
-        '-fno-asynchronous-unwind-tables',
-        '-fdata-sections',
-        ...pages,
+        '-Wl,--gc-sections',
+        '-Wl,-z,noseparate-code',
+        '-Wl,-z,norelro',
+        '-Wl,-T,native/guardian/sections.ld',
       ];
   const child = `${out}-child.o`;
   let status = run(compiler, [...language, ...common, ...bare, '-c', 'native/core/child.cc', '-o', child], {
     cwd: root,
   });
   if (status !== 0) return status;
+  const objects = [child];
+  for (const { source, object } of rarely) {
+    objects.push(out + object);
+    status = run(compiler, [...language, ...common, ...kind, '-c', source, '-o', out + object], { cwd: root });
+    if (status !== 0) return status;
+  }
   // Linked beside its place and moved there: a running guardian keeps its file.
-  const inputs = [...sources, '-x', 'none', child];
-  status = run(compiler, [...language, ...common, ...kind, ...inputs, '-o', `${out}.new`], { cwd: root });
+  const inputs = [...often, '-x', 'none', ...objects];
+  status = run(compiler, [...language, ...common, ...kind, ...linked, ...inputs, '-o', `${out}.new`], { cwd: root });
+  for (const object of objects) rmSync(object, { force: true });
   if (status !== 0) return status;
   // As old as the start, so that a source edited during the build counts as newer.
   utimesSync(`${out}.new`, started, started);

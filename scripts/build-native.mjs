@@ -1,8 +1,8 @@
-// Builds the addon: plain into build/, instrumented into build-asan/ or build-tsan/.
+// Builds the guardian, then the addon, which carries it: plain into build/, instrumented into build-asan/ or build-tsan/.
 // Usage: node scripts/build-native.mjs [asan | tsan]
 import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildGuardian } from './build-guardian.mjs';
+import { buildGuardian, guardianPath } from './build-guardian.mjs';
 import { headersPrefix, programs, root, run } from './support.mjs';
 
 // gyp builds into `build` beside its binding.gyp, so each variant has a directory that sees the sources through links.
@@ -34,7 +34,17 @@ export function buildNative(variant) {
     rmSync(join(directory, 'build'), { recursive: true, force: true });
   }
 
-  const env = { ...process.env, GYP_DEFINES: `${process.env.GYP_DEFINES ?? ''} ${defines}`.trim() };
+  // An instrumented addon carries the plain guardian.
+  const carried = guardianPath();
+  if (variant === 'plain' || !modified(carried)) {
+    const status = buildGuardian();
+    if (status !== 0) return status;
+  }
+  const carrier = join(directory, 'build/Release/obj.target/addon/native/addon/carried.o');
+  if (modified(carried) > modified(carrier)) rmSync(carrier, { force: true });
+
+  const all = [process.env.GYP_DEFINES, defines, `"guardian=${carried}"`].filter(Boolean).join(' ');
+  const env = { ...process.env, GYP_DEFINES: all };
   const args = ['configure', 'build', '--directory', directory, '--jobs', 'max', '--loglevel', 'warn'];
   const prefix = headersPrefix();
   const chosen = env.npm_config_nodedir ?? env.npm_package_config_node_gyp_nodedir;
@@ -43,7 +53,7 @@ export function buildNative(variant) {
   const status = run(process.execPath, [programs.nodeGyp, ...args], { env });
   // As old as the start, so that a source edited during the build counts as newer.
   if (status === 0) utimesSync(addon, started, started);
-  if (status === 0 && variant !== 'tsan') return buildGuardian(variant);
+  if (status === 0 && variant === 'asan') return buildGuardian(variant);
   return status;
 }
 

@@ -1,10 +1,11 @@
 // Makes a checkout ready to run: installs what package-lock.json names, then builds what is older than its sources.
 // Needs nothing but Node, npm, python3, make and a C++ compiler; does nothing where everything is current.
-import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildGuardian, guardianPath } from './build-guardian.mjs';
+import { buildLib } from './build-lib.mjs';
 import { addonPath, buildNative } from './build-native.mjs';
-import { programs, root, run } from './support.mjs';
+import { root, run } from './support.mjs';
 
 /** Newest modification below the paths; directories count, so a removed file is seen too. */
 function newest(paths) {
@@ -36,7 +37,7 @@ function step(what, status) {
   process.exit(1);
 }
 
-export function ensureBuilt() {
+export async function ensureBuilt() {
   if (!installed()) {
     console.error('procgroup: installing the development dependencies');
     // npm's own environment would make the inner npm believe that it runs our script.
@@ -48,18 +49,15 @@ export function ensureBuilt() {
     console.error('procgroup: building the addon');
     step('the build of the addon', buildNative('plain'));
   }
-  // With the addon; by itself where its own recipe is newer, or where it is missing.
+  // Before the addon; by itself where its own recipe is newer, or where it is missing.
   if (stale(guardianPath(), ['native', 'package.json', 'scripts/build-guardian.mjs', 'scripts/protocol-build.mjs'])) {
     console.error('procgroup: building the guardian');
     step('the build of the guardian', buildGuardian());
   }
-  const entry = join(root, 'dist/index.js');
-  if (stale(entry, ['lib', 'tsconfig.json', 'package-lock.json'])) {
+  if (stale(join(root, 'dist/index.js'), ['lib', 'tsconfig.json', 'package-lock.json', 'scripts/build-lib.mjs'])) {
     console.error('procgroup: compiling lib/');
-    const started = new Date();
-    step('tsc', run(process.execPath, [programs.tsc, '-p', 'tsconfig.json']));
-    utimesSync(entry, started, started);
+    step('the build of lib/', await buildLib());
   }
 }
 
-if (import.meta.filename === process.argv[1]) ensureBuilt();
+if (import.meta.filename === process.argv[1]) await ensureBuilt();

@@ -27,7 +27,9 @@ const corpus = join(root, 'test/fuzz/corpus');
 mkdirSync(grown, { recursive: true });
 
 const sources = [
-  ...['serve', 'news', 'guard_end', 'guard_start', 'guard', 'tree'].map((name) => `native/guardian/${name}.cc`),
+  ...['serve', 'service_box', 'news', 'guard_end', 'guard_start', 'guard', 'tree', 'tree_kill'].map(
+    (name) => `native/guardian/${name}.cc`,
+  ),
   ...['teardown', 'group'].map((name) => `native/core/${name}.cc`),
   ...['world', 'fake_kernel', 'guardian_fuzz'].map((name) => `test/fuzz/${name}.cc`),
 ];

@@ -13,6 +13,13 @@ const guardianAlone = {
 export const leftOut = {
   asan: noAddon,
   tsan: { ...noAddon, ...guardianAlone, demo: 'starts shells, and dash crashes under the preloaded runtime' },
+  arm64: {
+    ...noAddon,
+    'docs*': 'is about words',
+    workflows: 'is about words',
+    'child-process-differential': 'takes hours on an emulated processor',
+  },
+  musl: { ...noAddon, 'docs*': 'is about words', workflows: 'is about words' },
   fallbacks: { ...noAddon, ...guardianAlone, 'fallback-probe': 'chooses its own fallbacks' },
 };
 

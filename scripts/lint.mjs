@@ -52,6 +52,7 @@ async function clangTidy() {
     ...['-x', 'c++', '-std=gnu++20', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics', '-Wall', '-Wextra'],
     ...[
       '-DPROCGROUP_BUILD=1',
+      '-DPROCGROUP_GUARDIAN_FILE="/dev/null"',
       '-DNAPI_VERSION=9',
       '-DNODE_ADDON_API_DISABLE_DEPRECATED',
       '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',

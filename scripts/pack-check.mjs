@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { ensureBuilt } from './ensure-built.mjs';
 import { root } from './support.mjs';
 
-ensureBuilt();
+await ensureBuilt();
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const output = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
   cwd: root,
@@ -36,7 +36,7 @@ const allowed = [
 ];
 for (const path of files.keys()) {
   if (!allowed.some((pattern) => pattern.test(path))) problems.push(`unexpected: ${path}`);
-  const source = /^dist\/(.+?)(\.js|\.js\.map|\.d\.ts)$/.exec(path)?.[1];
+  const source = /^dist\/((?!part-).+?)(\.js|\.js\.map|\.d\.ts)$/.exec(path)?.[1];
   if (source && !statSync(join(root, `lib/${source}.ts`), { throwIfNoEntry: false }))
     problems.push(`no source: ${path}`);
 }

@@ -2,7 +2,7 @@
 // nobody has to raise it. Both are compiled with it, and refuse each other where it differs. Prints it.
 // Usage: node scripts/protocol-build.mjs [NATIVE_FOLDER]
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { root } from './support.mjs';
 
@@ -25,4 +25,6 @@ export function protocolBuild(folder) {
   return `0x${(hash.digest().readUInt32BE() || 1).toString(16)}`;
 }
 
-if (import.meta.filename === process.argv[1]) console.log(protocolBuild(process.argv[2]));
+// The instrumented builds see this folder through a link.
+if (process.argv[1] && import.meta.filename === realpathSync(process.argv[1]))
+  console.log(protocolBuild(process.argv[2]));

@@ -48,14 +48,14 @@ export function readResults(file) {
     .map((line) => JSON.parse(line));
 }
 
-/** Runs the suite once, whole or the named files of it. A run that broke off without counts is one failure. */
-export function runSuite(label, env = {}, prefix = [], files = []) {
+/** Runs the suite once, whole or the named files of it, on that Node. A run that broke off without counts is one failure. */
+export function runSuite(label, env = {}, prefix = [], files = [], node = process.execPath) {
   const directory = process.env[RESULTS] ? undefined : mkdtempSync(join(tmpdir(), 'procgroup-results-'));
   const results = process.env[RESULTS] ?? join(directory, 'results');
   try {
     const before = readResults(results).length;
     console.log(`\n=== suite: ${label}`);
-    const [file, ...args] = [...prefix, process.execPath, programs.vitest, 'run', ...files];
+    const [file, ...args] = [...prefix, node, programs.vitest, 'run', ...files];
     const status = run(file, args, { env: { ...process.env, ...env, [RESULTS]: results, [LABEL]: label } });
     const [counts] = readResults(results).slice(before);
     if (!counts) return { label, passed: 0, failed: 1, skipped: 0 };

@@ -1,5 +1,5 @@
-// What the suite does in a shorter form, whole: the supervisor of a tree is SIGKILLed at a random moment (S5), and a worker
-// with trees is terminated (T7), a thousand times each, and nobody may be left.
+// What the suite does in a shorter form, whole: supervisors and guardians are SIGKILLed at random moments (S5, S6), and a
+// worker with trees is terminated (T7), a thousand times each, and nobody may be left, and no cgroup.
 // Usage: npm run test:long -- [--rounds N]
 import { parseArgs } from 'node:util';
 import { ensureBuilt } from './ensure-built.mjs';
@@ -9,9 +9,14 @@ const { values } = parseArgs({ options: { rounds: { type: 'string', default: '10
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds takes a positive integer');
 
-ensureBuilt();
+await ensureBuilt();
 /** The suite's own tests, and how often the suite does it: the scale stretches that. */
-const tests = { 'tree-random-sigkill': 100, 'tree-worker-terminate': 400 };
+const tests = {
+  'tree-random-sigkill': 100,
+  'tree-worker-terminate': 400,
+  'contained-supervisor-killed': 60,
+  'contained-guardian-killed': 120,
+};
 for (const [name, usual] of Object.entries(tests)) {
   const status = run(process.execPath, [programs.vitest, 'run', `test/${name}.test.ts`], {
     cwd: root,

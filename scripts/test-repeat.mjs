@@ -11,7 +11,7 @@ const { values } = parseArgs({
 const count = Number(values.count);
 if (!Number.isInteger(count) || count < 1) throw new Error('--count takes a positive integer');
 
-ensureBuilt();
+await ensureBuilt();
 // Threads, so that they end with this process however it ends.
 if (values.loaded) for (let i = 0; i < 2; i++) new Worker('for (;;);', { eval: true });
 

@@ -1,5 +1,5 @@
 // The suite on an instrumented addon, with asan on an instrumented guardian too, or the named files of it.
-// Usage: node scripts/test-sanitized.mjs asan | tsan [test/name.test.ts ...]
+// Usage: node scripts/test-sanitized.mjs asan | tsan [--short] [test/name.test.ts ...]
 // Fails on a failed test and on any sanitizer report, also one from a process that no test looks at.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { guardianPath } from './build-guardian.mjs';
 import { addonPath, buildNative } from './build-native.mjs';
 import { ensureBuilt } from './ensure-built.mjs';
 import { excluding } from './left-out.mjs';
+import { chooseFiles } from './short-runs.mjs';
 import { run, runSuite, summarise } from './support.mjs';
 
 // The runtime must not catch the signals that a test expects to be deadly, and fork must stay possible beside threads.
@@ -36,9 +37,9 @@ const variants = {
   },
 };
 
-const [name = '', ...files] = process.argv.slice(2);
+const [name = '', ...args] = process.argv.slice(2);
 const variant = Object.hasOwn(variants, name) ? variants[name] : undefined;
-if (!variant) throw new Error('usage: test-sanitized.mjs asan | tsan [test/name.test.ts ...]');
+if (!variant) throw new Error('usage: test-sanitized.mjs asan | tsan [--short] [test/name.test.ts ...]');
 
 /** Programs with a defect each: a run whose reports do not arrive would find nothing. */
 function control(directory, env, prefix) {
@@ -59,7 +60,7 @@ function control(directory, env, prefix) {
   }
 }
 
-ensureBuilt();
+await ensureBuilt();
 if (buildNative(name) !== 0) process.exit(1);
 
 const addon = addonPath(name);
@@ -91,10 +92,10 @@ try {
   control(directory, env, prefix);
   const loaded = `import { getpgrp } from './dist/posix.js'; import { readFileSync } from 'node:fs';
     getpgrp(); process.exit(readFileSync('/proc/self/maps', 'utf8').includes(${JSON.stringify(addon)}) ? 0 : 1);`;
-  const [file, ...args] = [...prefix, process.execPath, '--input-type=module', '-e', loaded];
-  if (run(file, args, { env: { ...process.env, ...env } }) !== 0) throw new Error(`${addon} does not load`);
+  const [file, ...rest] = [...prefix, process.execPath, '--input-type=module', '-e', loaded];
+  if (run(file, rest, { env: { ...process.env, ...env } }) !== 0) throw new Error(`${addon} does not load`);
 
-  const counts = runSuite(name, env, prefix, files);
+  const counts = runSuite(name, env, prefix, chooseFiles(name, args));
   const reports = readdirSync(directory);
   for (const report of reports) console.error(`\n--- ${report}\n${readFileSync(join(directory, report), 'utf8')}`);
   console.log(`${name}: ${reports.length} sanitizer reports`);
