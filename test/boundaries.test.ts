@@ -126,7 +126,7 @@ describe('boundaries of the native code', () => {
     expect(
       outside(
         native,
-        ['native/core/spawn.cc', 'native/guardian/tree.cc'],
+        ['native/core/spawn.cc', 'native/guardian/tree_kill.cc'],
         /\b(usleep|sleep|nanosleep|clock_nanosleep)\s*\(/,
       ),
     ).toEqual([]);
@@ -189,11 +189,25 @@ describe('boundaries of lib', () => {
     expect(hits(built, /^(await\b|(export\s+)?(const|let|var)\s[^=]*=\s*await\b)/)).toEqual([]);
   });
 
+  it('boundary: importing the package reads two files and links nothing of Node', () => {
+    const imports = (path: string) =>
+      [...readFileSync(root + path, 'utf8').matchAll(/^(?:import|export)\b[^;]*?["']([^"']+)["'];?$/gm)].map(
+        ([, name]) => name,
+      );
+    expect(imports('dist/index.js')).toEqual(['./part-core.js']);
+    expect(imports('dist/part-core.js')).toEqual([]);
+    expect(imports('dist/procfs.js'), 'control').toEqual(['node:fs']);
+  });
+
   it('boundary: the library spawns, kills and handles signals by the engine alone', () => {
+    // The drop-in is made of Node's own ChildProcess, whose handle it replaces.
+    const dropIn = /^lib\/(child-process(\/.*)?|register)\.ts$/;
     const mechanism = lib.filter((path) => !path.startsWith('lib/cli/'));
     expect(hits(mechanism, /\bprocess\s*\.\s*kill\s*\(/)).toEqual([]);
-    const imports = mechanism.filter((path) =>
-      /from 'node:child_process'|require\('child_process'\)/.test(readFileSync(root + path, 'utf8')),
+    const imports = mechanism.filter(
+      (path) =>
+        !dropIn.test(path) &&
+        /from 'node:child_process'|require\('child_process'\)/.test(readFileSync(root + path, 'utf8')),
     );
     expect(imports).toEqual([]);
     // Signals of the process where a supervision or a report asks for them; a report at exit where the environment asks
@@ -230,6 +244,7 @@ describe('boundaries of the tests', () => {
     'test/support/pty.ts': 1, // fails a test
     'test/support/native/treeactor_many.h': 1, // the pace at which an actor forks
     'test/support/sigkill-rounds.mjs': 1, // the random moment of the SIGKILL
+    'test/support/drop-in/settle.mjs': 2, // the loop must not turn until all has happened
     'test/tree-teardown.test.ts': 1, // how long a program stays busy being written
     'test/tree-fork-bomb.test.ts': 1, // nobody may count in that time
     'test/reentrancy.test.ts': 2, // stimuli at arbitrary moments

@@ -101,7 +101,7 @@ describe('the exit status', () => {
     ['a bad signal', ['run', '--rewrite', 'NOPE:TERM', 'true'], /'NOPE' is not a signal/],
     ['a rewrite of what cannot be caught', ['run', '--rewrite', 'KILL:TERM', 'true'], /SIGKILL is never forwarded/],
     ['an unknown isolation', ['run', '--isolation', 'moat', 'true'], /--isolation takes/],
-    ['a containment that is not built', ['run', '--containment', 'cgroup', 'true'], /cgroup/],
+    ['a limit without a cgroup', ['run', '--limit', 'pids.max=5', 'true'], /need --containment cgroup/],
     ['a report that cannot be opened', ['run', '--report', '/no/such/directory/report', 'true'], /report/],
     ['no subcommand', [], /no command given/],
     ['an unknown subcommand', ['walk'], /unknown command 'walk'/],
@@ -167,7 +167,14 @@ describe('the command line', () => {
   });
 
   it('prints help and version on stdout', async () => {
-    for (const args of [['--help'], ['run', '--help'], ['kill', '--help'], ['tree', '--help'], ['doctor', '--help']]) {
+    for (const args of [
+      ['--help'],
+      ['run', '--help'],
+      ['sweep', '--help'],
+      ['kill', '--help'],
+      ['tree', '--help'],
+      ['doctor', '--help'],
+    ]) {
       const { code, stdout, stderr } = await runCli(args, { env: scenario.env });
       expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: '' });
       expect(stdout).toMatch(/^Usage: procgroup/);

@@ -5,7 +5,7 @@ import type { ProcessInfo } from '../lib/procfs.js';
 import { bin, runCli } from './support/cli.js';
 import { scriptEnv } from './support/environment.mjs';
 import { stat, waitUntil } from './support/oracle.js';
-import { member } from './support/paths.mjs';
+import { deny, member } from './support/paths.mjs';
 import { Pty } from './support/pty.js';
 import { readReady } from './support/ready.mjs';
 import { useScenario } from './support/scenario.js';
@@ -183,7 +183,7 @@ describe('doctor', () => {
   interface Found {
     kernel: string;
     features: { name: string; available: boolean; errno: string | null; since: string }[];
-    containments: { name: string; available: boolean; why: string }[];
+    containments: { name: string; available: boolean; why: string; fix: string | null }[];
   }
 
   it('tells kernel, features and containments', async () => {
@@ -196,6 +196,25 @@ describe('doctor', () => {
     const plain = await runCli(['doctor'], { env: { ...scenario.env, FORCE_COLOR: undefined } });
     expect(plain.stdout).not.toContain(ESCAPE);
     for (const { name } of [...found.features, ...found.containments]) expect(plain.stdout).toContain(name);
+  });
+
+  it('tries each containment, and tells what to change', async () => {
+    const env = scenario.env;
+    const via = [deny, 'clone3:ENOSYS,clone/namespaces:EPERM,mkdirat:EACCES', '--', bin];
+    const [file = '', ...args] = via;
+    const { code, stdout } = await runCli([...args, 'doctor', '--json'], { env, file });
+    expect(code).toBe(0);
+    const { containments } = JSON.parse(stdout) as Found;
+    expect(containments.map(({ available }) => available)).toEqual([true, true, true, false, false]);
+    const of = (wanted: string) => containments.find(({ name }) => name === wanted);
+    expect(of('namespace')).toMatchObject({
+      why: expect.stringContaining('EPERM'),
+      fix: expect.stringContaining('seccomp'),
+    });
+    expect(of('cgroup')?.why).toMatch(/EACCES|no cgroup v2 hierarchy/);
+    expect(of('cgroup')?.fix).toMatch(/Delegate=yes|cgroupns|mount/);
+    const plain = await runCli([...args, 'doctor'], { env: { ...env, FORCE_COLOR: undefined }, file });
+    expect(plain.stdout).toMatch(/What to change\n {2}cgroup: .*\n {2}namespace: .*seccomp/);
   });
 
   it('shows what is denied as missing', async () => {

@@ -8,8 +8,8 @@ import { channels } from '../dist/index.js';
 import { root } from './support/paths.mjs';
 
 const pages = [
-  'README.md',
-  'CHANGELOG.md',
+  ...['README', 'CHANGELOG', 'SECURITY', 'CONTRIBUTING', 'CODE_OF_CONDUCT'].map((name) => `${name}.md`),
+  ...['.changeset', 'bench', 'prebuilds'].map((folder) => `${folder}/README.md`),
   ...readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md') && !name.startsWith('api/'))
     .map((name) => `docs/${name}`),

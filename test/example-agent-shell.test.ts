@@ -38,7 +38,7 @@ it('agent-shell: exec() leaves a server and workers, the tool over procgroup not
   const [before = '', after = ''] = shown.split('With procgroup:');
   expect(before, 'control').toMatch(/the agent is done: [1-9]\d* processes are left/);
   for (const part of [before, after]) expect(part).toContain('between the calls the server answers');
-  expect(after).toMatch(/start the server: exit .* in the background: node, sleep/);
+  expect(after).toMatch(/start the server: exit .* in the background: (node(-MainThread)?|MainThread), sleep/);
   expect(after).toMatch(/a test that hangs: timeout after/);
   expect(after).toMatch(/a build that the user stops: abort after/);
   expect(after).toContain('0 processes are left, the server is gone');

@@ -66,8 +66,15 @@ describe('the command line', () => {
     ['an unknown unit', ['--timeout', '5d', 'true'], /'5d' is not a duration/],
     ['a negative duration', ['--timeout', '-5', 'true'], /'-5' is not a duration/],
     ['a very long duration', ['--timeout', '99999999999999999999h', 'true'], /longer than 24 days/],
-    ['an unknown containment', ['--containment', 'box', 'true'], /takes leader, group, tree, not 'box'/],
-    ['a containment that is not built', ['--containment', 'namespace', 'true'], /not built/],
+    [
+      'an unknown containment',
+      ['--containment', 'box', 'true'],
+      /takes leader, group, tree, cgroup, namespace, not 'box'/,
+    ],
+    ['a limit without a cgroup', ['--limit', 'pids.max=5', 'true'], /need --containment cgroup/],
+    ['a limit that is none', ['--containment', 'cgroup', '--limit', 'pids.max', 'true'], /'pids.max' is not a limit/],
+    ['a limit elsewhere', ['--containment', 'cgroup', '--limit', '../x=1', 'true'], /is not a limit/],
+    ['inherit and a namespace', ['--containment', 'namespace', '--isolation', 'inherit', 'true'], /does not go with/],
   ])('is refused with 125 and one line: %s', async (_, args, message) => {
     const { code, stdout, stderr } = await run(...args);
     expect({ code, stdout }).toEqual({ code: 125, stdout: '' });

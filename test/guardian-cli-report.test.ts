@@ -67,6 +67,7 @@ describe('the fields', () => {
     coreDumped: false,
     resourceUsage: usage as unknown as ResourceUsage,
     status: 'exact',
+    limitsHit: [],
     ...how,
   });
   const number = expect.any(Number) as unknown as number;
@@ -84,6 +85,7 @@ describe('the fields', () => {
       steps: [],
       durationMs: 0,
       notes: [],
+      usage: null,
       command: [member, 'use', '30', '8'],
       pid: number,
       pgid: report.pid,

@@ -56,7 +56,7 @@ describe('who left the group or the session is gone as well', () => {
 
   it('also after a timeout, and where the command shares our group', async () => {
     for (const isolation of ['inherit', 'group', 'session']) {
-      const { child } = await begin('--timeout', '150ms', '--isolation', isolation, '--', member, 'setpgid');
+      const { child } = await begin('--timeout', '1s', '--isolation', isolation, '--', member, 'setpgid');
       expect(await finish(child)).toMatchObject({ code: 124, stderr: '' });
       expect(scenario.alive(), isolation).toEqual([]);
     }

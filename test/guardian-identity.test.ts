@@ -52,14 +52,31 @@ describe.skipIf(reason !== '')('identity', () => {
   });
 
   it.each([
-    ['uid alone', { uid: UID }, { uids: [UID, UID, UID], gids: [0, 0, 0] }],
-    ['gid alone', { gid: GID }, { uids: [0, 0, 0], gids: [GID, GID, GID] }],
+    ['uid alone: our supplementary groups go', { uid: UID }, { uids: [UID, UID, UID], gids: [0, 0, 0], groups: [] }],
+    ['gid alone: so they do', { gid: GID }, { uids: [0, 0, 0], gids: [GID, GID, GID], groups: [] }],
     ['no groups', { groups: [] }, { uids: [0, 0, 0], gids: [0, 0, 0], groups: [] }],
     ['none of them', {}, { uids: [0, 0, 0], gids: [0, 0, 0], death: 9 }],
   ])('%s', async (_name, options, expected) => {
     const { group, ...found } = await identity(options);
     expect(found).toMatchObject(expected);
     await group.kill();
+  });
+
+  it('another user does not keep the supplementary groups of its supervisor, unless they are given', async () => {
+    const seen = await runNodeJson<number[][]>(
+      {
+        source: `
+          const seen = [];
+          for (const options of [{ uid: ${UID} }, { gid: ${GID} }, { uid: ${UID}, groups: [${GID}] }, {}]) {
+            const { stdout } = await procgroup.output('id', ['-G'], { containment: 'tree', ...options });
+            seen.push(stdout.trim().split(' ').map(Number).filter((id) => id >= ${UID}));
+          }
+          console.log(JSON.stringify(seen));`,
+      },
+      { env: scenario.env, via: ['setpriv', '--groups', `${UID + 7}`, '--'] },
+    );
+    expect(seen.slice(0, 3)).toEqual([[], [GID], [GID]]);
+    expect(seen[3], 'control: without a change they are inherited').toEqual([UID + 7]);
   });
 
   it('the parent-death signal fires for a changed uid', async () => {

@@ -204,7 +204,7 @@ it('the build number follows from what the messages are made of', () => {
     edit('core/procfs.h', 'pid_t sid;', ''),
     edit('core/result.h', 'Guardian,', ''),
     edit('core/teardown.h', 'uint64_t grace_ns;', 'uint32_t grace_ns;'),
-    edit('core/supervisor.h', 'Echild }', 'Echild, Other }'),
+    edit('core/report.h', 'Namespace }', 'Namespace, Other }'),
   ];
   expect(new Set([ours, ...edits]).size).toBe(6);
   expect(edit('core/reaper.cc', 'reaper.h', 'other.h'), 'control: what is not part of it').toBe(ours);

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bin, type CliRun, finish } from './support/cli.js';
-import { subjectEnv } from './support/environment.mjs';
 import { childrenOf, isDead, stat, waitUntil } from './support/oracle.js';
 import { hold, member, root, tracer } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
@@ -164,7 +163,7 @@ describe.each(calls)('a hung %s', (where) => {
 describe('procgroup run', () => {
   async function run(options: string[], act?: (guardian: number) => void): Promise<CliRun> {
     const args = [...via.exec.slice(1), bin, 'run', ...options, '--', join(folder, 'hung-program'), 'sleep'];
-    const child = spawnPlain(hold, args, { env: subjectEnv(scenario.env), stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawnPlain(hold, args, { env: scenario.env, stdio: ['ignore', 'pipe', 'pipe'] });
     const end = finish(child);
     const pid = await held(child);
     act?.(stat(pid)?.ppid ?? 0);

@@ -98,6 +98,18 @@ describe('H1 import costs nothing', () => {
     );
   });
 
+  it('H1 import of procgroup/child_process and of the preload, and a call that is refused', async () => {
+    expectNothing(
+      await look(`
+        const cp = await import(${JSON.stringify(`${dist}child-process.js`)});
+        await import(${JSON.stringify(`${dist}register.js`)});
+        for (const args of [[''], ['true', [], { containment: 'wood' }], ['true', ['a\\0b']]]) {
+          try { cp.spawn(...args); throw new Error('spawned'); }
+          catch (error) { if (!/^ERR_INVALID_ARG/.test(error.code)) throw error; }
+        }`),
+    );
+  });
+
   it('H1 refused arguments', async () => {
     expectNothing(
       await look(`

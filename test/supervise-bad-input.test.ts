@@ -12,7 +12,7 @@ const bad: [string, unknown, string][] = [
   ['options', 'x', 'ERR_INVALID_ARG_TYPE'],
   ['a spawn option', { cwd: 1 }, 'ERR_INVALID_ARG_TYPE'],
   ['a signal', { signal: {} }, 'ERR_INVALID_ARG_TYPE'],
-  ['containment', { containment: 'cgroup' }, 'ERR_NOT_BUILT'],
+  ['containment', { containment: 'box' as 'tree' }, 'ERR_INVALID_ARG_VALUE'],
   ['stdio', { stdio: 'pipe' }, 'ERR_INVALID_ARG_VALUE'],
   ['lifetime', { lifetime: 'releasable' }, 'ERR_INVALID_ARG_VALUE'],
   ['leaseMs', { leaseMs: 1 }, 'ERR_INVALID_ARG_VALUE'],

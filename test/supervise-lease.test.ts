@@ -52,6 +52,7 @@ async function blockedSupervisor(url: string, leaseMs: number) {
     },
     { env: scenario.env },
   );
+  const closed = once(child, 'close');
   const errors: string[] = [];
   child.stderr?.setEncoding('utf8').on('data', (text) => errors.push(text));
   const times: Record<string, number> = {};
@@ -70,7 +71,12 @@ async function blockedSupervisor(url: string, leaseMs: number) {
     await waitUntil(() => below().length === 0, { what: 'an empty tree' });
     return { ms: Date.now() - (times.blocked ?? 0), free: times.free };
   };
-  return { below, emptied, times, outcome: () => waitUntil(() => outcome, { what: `an outcome ${errors}` }) };
+  const ended = async () => {
+    await closed;
+    expect(errors).toEqual([]);
+    return outcome;
+  };
+  return { below, emptied, times, outcome: ended };
 }
 
 describe('H7: the loss of a lease empties the tree, whatever JavaScript does', () => {
@@ -84,8 +90,8 @@ describe('H7: the loss of a lease empties the tree, whatever JavaScript does', (
     expect(ms).toBeLessThan(GRACE + 250 + BUSY);
     const outcome = await supervisor.outcome();
     expect(outcome).toMatchObject({ different: 1, kind: 'lease-lost', reason: 'refused', runs: 1 });
-    expect(outcome.report).toMatchObject({ empty: true, cause: 'lease', covers: 'tree', survivors: [] });
-    expect(outcome.report?.durationMs).toBeLessThan(GRACE + 250 + BUSY);
+    expect(outcome?.report).toMatchObject({ empty: true, cause: 'lease', covers: 'tree', survivors: [] });
+    expect(outcome?.report?.durationMs).toBeLessThan(GRACE + 250 + BUSY);
   });
 
   it('H7: the event loop is blocked for 3 s, and leaseMs passes meanwhile', async () => {
@@ -97,7 +103,7 @@ describe('H7: the loss of a lease empties the tree, whatever JavaScript does', (
     expect(ms).toBeLessThan(LEASE + GRACE + 250 + BUSY);
     const outcome = await supervisor.outcome();
     expect(outcome).toMatchObject({ different: 1, kind: 'lease-lost', reason: 'expired', runs: 1 });
-    expect(outcome.report).toMatchObject({ empty: true, cause: 'lease', covers: 'tree', survivors: [] });
+    expect(outcome?.report).toMatchObject({ empty: true, cause: 'lease', covers: 'tree', survivors: [] });
   });
 
   it('H7: control: without leaseMs the tree lives on while the event loop is blocked', async () => {
@@ -242,7 +248,9 @@ it('H7: an answer that comes in time, but is read late since the event loop was 
   child.stdin?.write('block');
   await readReady(child.stdout as Readable);
   server.release(200);
+  const closed = once(child, 'close');
   const [line] = await once(createInterface({ input: child.stdout as Readable }), 'line');
+  await closed;
   expect(JSON.parse(line)).toEqual({ kind: 'aborted', misses: [0, 0, 0, 0] });
 });
 

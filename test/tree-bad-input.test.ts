@@ -162,6 +162,8 @@ describe('T8: an abort before spawn settled', () => {
           expect(report).toMatchObject({ empty: true, cause: 'abort' });
           await group.closed;
           for (const stream of group.stdio) stream?.destroy();
+          // Its descriptor goes a turn after destroy().
+          await waitUntil(() => group.stdio.every((stream) => stream === null || stream.closed));
           return 'spawned';
         },
         (error: Error) => {

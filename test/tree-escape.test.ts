@@ -6,8 +6,9 @@ import { describe, expect, it } from 'vitest';
 import { type ProcessGroup, spawn } from '../dist/index.js';
 import { subjectEnv } from './support/environment.mjs';
 import { alive, isDead, newMark, stat, waitUntil } from './support/oracle.js';
-import { dist, root } from './support/paths.mjs';
+import { dist, member, root } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
+import { runNodeJson } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 import { quiet } from './support/start.js';
 import { type Actor, guardiansOf, startTree, stepSignals, treeactor } from './support/trees.js';
@@ -218,3 +219,35 @@ it('every verb of the treeactor is used by a test', () => {
   expect(verbs.length).toBeGreaterThan(8);
   expect(verbs.filter((verb) => !tests.includes(`'${verb}'`))).toEqual([]);
 });
+
+describe.each(['tree', 'group'] as const)(
+  "G2: a member that joined the supervisor's own group, containment %s",
+  (containment) => {
+    it('G2: is taken down alone: the supervisor and its siblings get no signal', async () => {
+      const source = `
+      import { once } from 'node:events';
+      const sibling = nodeProcess.spawn(${JSON.stringify(member)}, ['report-signals'], { stdio: ['ignore', 'pipe', 'inherit'] });
+      await readReady(sibling.stdout);
+      const heard = [];
+      for (const name of ['SIGTERM', 'SIGCONT', 'SIGINT']) process.on(name, () => heard.push(name));
+      const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'join-group', String(process.pid)], {
+        containment: '${containment}', stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+        teardown: [{ signal: 'SIGTERM', graceMs: 200 }, { signal: 'SIGINT', graceMs: 200 }],
+      });
+      const { members } = await readReady(group.stdio[3]);
+      const joined = oracle.stat(members[0]).pgid === process.pid;
+      const report = await group.stop();
+      const alive = !oracle.isDead(members[0]);
+      sibling.kill('SIGKILL');
+      const [, signal] = await once(sibling, 'exit');
+      let said = '';
+      for await (const chunk of sibling.stdout) said += chunk;
+      console.log(JSON.stringify({ joined, empty: report.empty, alive, heard, said }));
+      process.exit(0);`;
+      scenario.leaves();
+      // In a session and a group of its own, which would be hit.
+      const said = await runNodeJson({ source }, { env: scenario.env, via: ['setsid'], timeoutMs: 20_000 });
+      expect(said).toEqual({ joined: true, empty: true, alive: containment === 'group', heard: [], said: '' });
+    });
+  },
+);

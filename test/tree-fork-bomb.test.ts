@@ -12,21 +12,31 @@ import { type Scenario, useScenario } from './support/scenario.js';
 import { startTree, stepSignals, treeactor } from './support/trees.js';
 import { whyNoMixedUids } from './support/unprivileged.js';
 
-const BOMB_UID = 61_310;
 const BOUND_MS = 5_000;
 const teardown = [{ signal: 'SIGTERM', graceMs: 50 }] as const;
 const gone = { empty: true, cause: 'stop', evidence: 'echild', covers: 'tree', survivors: [] };
 
-/** Processes of the bomb's uid, zombies included: they fill its limit too. */
-function ofBombUid(): number[] {
+/** Processes of the uid, zombies included: they fill its limit too. */
+function ofUid(uid: number): number[] {
   return pids().filter((pid) => {
     try {
-      return statSync(`/proc/${pid}`).uid === BOMB_UID;
+      return statSync(`/proc/${pid}`).uid === uid;
     } catch {
       return false;
     }
   });
 }
+
+/** A uid that nobody has. Suites that run beside each other begin to look at different places: they would share a limit. */
+function freeUid(): number {
+  for (let i = 0; i < 500; i++) {
+    const uid = 61_310 + ((process.pid + i) % 500);
+    if (ofUid(uid).length === 0) return uid;
+  }
+  throw new Error('no uid is free');
+}
+const BOMB_UID = freeUid();
+const ofBombUid = () => ofUid(BOMB_UID);
 
 /** As that uid: SIGKILL to all that it may signal, in one system call that no fork can slip through. kill(2), pid -1. */
 function killBombUid(): void {

@@ -1,31 +1,13 @@
 // Two copies of the built package in one process: each has its engine, neither takes the other's children.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { root } from './support/paths.mjs';
+import { install } from './support/installed.js';
 import { runNode, runNodeJson } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 
 describe('two copies of the package in one process', () => {
   const scenario = useScenario();
 
-  /** What the tarball holds, and the addon of the build where there are no prebuilds. */
-  function copy(): string {
-    const folder = mkdtempSync(join(tmpdir(), 'procgroup-copy-'));
-    scenario.defer(() => rmSync(folder, { recursive: true, force: true }));
-    for (const name of ['package.json', 'dist', 'prebuilds']) {
-      cpSync(join(root, name), join(folder, name), { recursive: true });
-    }
-    const release = join(root, 'build/Release');
-    for (const name of existsSync(release) ? readdirSync(release) : []) {
-      if (!name.endsWith('.node') && name !== 'procgroup-guardian') continue;
-      mkdirSync(join(folder, 'build/Release'), { recursive: true });
-      cpSync(join(release, name), join(folder, 'build/Release', name));
-    }
-    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-    return join(folder, 'dist/index.js');
-  }
+  const copy = () => install(scenario).index;
 
   it('both spawn, reap and tear down at the same time', async () => {
     const answer = await runNodeJson<Record<string, unknown>>(

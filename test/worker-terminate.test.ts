@@ -73,7 +73,7 @@ const subject = (rounds: number) => ({
 });
 
 it('T7: Worker.terminate() while spawns, exits and teardowns are in flight: no crash, no orphan, no zombie', async () => {
-  const run = await runNodeJson<{ before: unknown; after: unknown }>(subject(scaled(1000)), {
+  const run = await runNodeJson<{ before: unknown; after: unknown }>(subject(scaled(400)), {
     env: scenario.env,
     timeoutMs: 170_000,
   });

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { types } from 'node:util';
+import { inspect, types } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
 import { describe, expect, it } from 'vitest';
 import { ProcessGroupError } from '../dist/index.js';
@@ -85,7 +85,7 @@ describe('T3 the workload throws', () => {
     ['string', 'just text'],
     ['undefined', undefined],
     ['foreign', { name: 'Error', message: 'no error' }],
-    ['proxy', '{}'],
+    ['proxy', inspect(new Proxy({}, {}))],
   ])('T3: something that is no error (%s): ERR_WORKLOAD_THREW, with it as cause', async (kind, cause) => {
     const error = await thrown(kind);
     expect(error).toBeInstanceOf(WorkloadError);

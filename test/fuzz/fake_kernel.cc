@@ -5,6 +5,7 @@
 #include "core/kernel.h"
 #include "core/procfs.h"
 #include "core/spawn.h"
+#include "guardian/box.h"
 #include "guardian/leader.h"
 #include "world.h"
 
@@ -152,7 +153,7 @@ ProbeResult probe_kernel(uint32_t) {
   return result;
 }
 
-bool probe_pidfd_group() { return probe_kernel(0).available & kFeaturePidfdGroup; }
+uint32_t probe_pidfd_signals() { return probe_kernel(0).available & (kFeaturePidfd | kFeaturePidfdGroup); }
 
 int sys_pidfd_open(pid_t pid) {
   world->tick();
@@ -199,7 +200,10 @@ bool ProcFs::children(pid_t pid, Vec<int>* out) {
   return world->list_children;
 }
 
-Error Leader::start(const Command&, const Config& config, uint64_t, int, int, uint64_t) {
+// Containments of the kernel's have a world of their own: they are refused here.
+Error open_box(const Config&, int, int, Box**) { return make_error(ENOTSUP, Stage::Cgroup, "mkdir"); }
+
+Error Leader::start(const Command&, const Config& config, uint64_t, int, int, uint64_t, Box*) {
   plan_.isolation = static_cast<Isolation>(config.isolation);
   plan_.join_pgid = config.inherit_pgid;
   uint8_t refused = world->in.byte();

@@ -98,15 +98,20 @@ export function openFds(pid = process.pid) {
 }
 
 export function threads(pid = process.pid) {
-  return list(`/proc/${pid}/task`).map((tid) => ({
-    tid: Number(tid),
-    comm: read(`/proc/${pid}/task/${tid}/comm`)?.trim() ?? '',
-  }));
+  return list(`/proc/${pid}/task`)
+    .map((tid) => ({ tid: Number(tid), comm: read(`/proc/${pid}/task/${tid}/comm`)?.trim() }))
+    .filter(({ comm }) => comm !== undefined); // it has ended since it was listed
 }
 
-/** Threads but those that wait for one child where there are no pidfds, and the engine's spawners: there are more of those while clones are stuck, and they stay (see leaks.test.ts). */
+/**
+ * Threads but those that wait for one child where there are no pidfds, and the engine's spawners: there are more of those
+ * while clones are stuck, and they stay (see leaks.test.ts). A thread that has never run cannot have given itself its name
+ * yet: it is not counted either; one that is leaked has run.
+ */
 export function steadyThreads(pid = process.pid) {
-  return threads(pid).filter(({ comm }) => !['procgroup-spawn', 'procgroup-wait'].includes(comm)).length;
+  const hasRun = (tid) => read(`/proc/${pid}/task/${tid}/schedstat`)?.trim().split(' ')[2] !== '0';
+  return threads(pid).filter(({ tid, comm }) => !['procgroup-spawn', 'procgroup-wait'].includes(comm) && hasRun(tid))
+    .length;
 }
 
 /**

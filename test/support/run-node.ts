@@ -11,6 +11,8 @@ export interface RunNodeOptions {
   /** Written to stdin, which is then closed; without it stdin is /dev/null. */
   input?: string;
   nodeArgs?: readonly string[];
+  /** The Node to run (default: the one that runs this). */
+  node?: string;
   /** Put before node: a program and its arguments, such as deny's. */
   via?: readonly string[];
   cwd?: string;
@@ -46,7 +48,7 @@ function quote(path: string): string {
 
 /** Starts a subject: a file, or an ES module's source with the prelude's names in scope. Its stdio are pipes. */
 export function startNode(subject: string | { source: string }, options: RunNodeOptions = {}): ChildProcess {
-  const { args = [], env = {}, nodeArgs = [], via = [], cwd = paths.root } = options;
+  const { args = [], env = {}, nodeArgs = [], node = process.execPath, via = [], cwd = paths.root } = options;
   const what =
     typeof subject === 'string'
       ? [subject, ...args]
@@ -54,7 +56,7 @@ export function startNode(subject: string | { source: string }, options: RunNode
   const inherited = { ...process.env, ...env };
   const direct = via.length === 0;
   const prefix = direct ? [] : [...via, ...preloading(inherited)];
-  const [file = '', ...rest] = [...prefix, process.execPath, ...nodeArgs, ...what];
+  const [file = '', ...rest] = [...prefix, node, ...nodeArgs, ...what];
   return spawn(file, rest, {
     cwd,
     env: direct ? subjectEnv(inherited) : inherited,

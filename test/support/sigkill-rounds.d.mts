@@ -1,3 +1,4 @@
+import type { SpawnOptions } from '../../dist/index.js';
 import type { Live } from './oracle.mjs';
 export interface Round {
   delayMs: number;
@@ -9,12 +10,16 @@ export interface Round {
   survivors: Live[];
 }
 export interface RoundOptions {
-  containment?: 'tree' | 'group';
+  containment?: SpawnOptions['containment'];
+  /** More of the spawn options. */
+  options?: SpawnOptions;
+  /** Called with the supervisor's pid just before it is killed. */
+  victims?: (supervisor: number) => void;
   random?: () => number;
   lateMs?: number;
 }
 export function sigkillRound(options?: RoundOptions): Promise<Round>;
 export function sigkillRounds(
   rounds: number,
-  options?: { lanes?: number; containment?: 'tree' | 'group'; onRound?: (result: Round, done: number) => void },
+  options?: RoundOptions & { lanes?: number; onRound?: (result: Round, done: number) => void },
 ): Promise<Round[]>;

@@ -12,10 +12,10 @@ const SLACK_MS = 1_000;
 /** One turn of the subject is over within this on an idle machine; a round's moment is drawn from it. */
 const SPAN_MS = 160;
 
-const subject = (containment) => `
+const subject = (containment, more) => `
   import { spawn } from ${JSON.stringify(`${dist}index.js`)};
   const options = { containment: '${containment}', stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-    teardown: [{ signal: 'SIGTERM', graceMs: ${GRACE_MS} }] };
+    teardown: [{ signal: 'SIGTERM', graceMs: ${GRACE_MS} }], ...${JSON.stringify(more)} };
   await (await spawn('/bin/true', [], { stdio: 'ignore' })).gone;
   process.stdout.write('ready {}\\n');
   for (let turn = 0; ; turn++) {
@@ -26,11 +26,19 @@ const subject = (containment) => `
     group.stdio[3].destroy();
   }`;
 
-/** One round. Gives what was left when grace and a second were over, and how long it took until nobody was. */
-export async function sigkillRound({ containment = 'tree', random = Math.random, lateMs = 10_000 } = {}) {
+/**
+ * One round; `victims` may kill others just before the supervisor. Gives what was left when grace and a second were over, and how long it took until nobody was.
+ */
+export async function sigkillRound({
+  containment = 'tree',
+  options = {},
+  victims = undefined,
+  random = Math.random,
+  lateMs = 10_000,
+} = {}) {
   const mark = newMark();
   const env = subjectEnv({ ...process.env, ...mark.env });
-  const node = spawn(process.execPath, ['--input-type=module', '-e', subject(containment)], {
+  const node = spawn(process.execPath, ['--input-type=module', '-e', subject(containment, options)], {
     cwd: root,
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -40,6 +48,7 @@ export async function sigkillRound({ containment = 'tree', random = Math.random,
   const delayMs = random() * SPAN_MS;
   await new Promise((resolve) => setTimeout(resolve, delayMs));
   const before = alive(mark.id).length;
+  victims?.(node.pid);
   node.kill('SIGKILL');
   const [code, signal] = await ended;
   const began = performance.now();
@@ -54,13 +63,13 @@ export async function sigkillRound({ containment = 'tree', random = Math.random,
 }
 
 /** `rounds` rounds, `lanes` at a time. */
-export async function sigkillRounds(rounds, { lanes = 2, containment = 'tree', onRound = () => {} } = {}) {
+export async function sigkillRounds(rounds, { lanes = 2, onRound = () => {}, ...more } = {}) {
   const results = [];
   let next = 0;
   const lane = async () => {
     while (next < rounds) {
       next += 1;
-      const result = await sigkillRound({ containment });
+      const result = await sigkillRound(more);
       results.push(result);
       onRound(result, results.length);
     }

@@ -49,8 +49,11 @@ static const struct {
     {"setsid", SYS_setsid, ALWAYS, 0, 0},
     {"setpgid", SYS_setpgid, ALWAYS, 0, 0},
     {"clone3", SYS_clone3, ALWAYS, 0, 0},
-    {"clone/pidfd", SYS_clone, BIT, 0, 0x1000},  // CLONE_PIDFD, since Linux 5.2
-    {"clone/vfork", SYS_clone, BIT, 0, 0x4000},  // CLONE_VFORK
+    {"clone/pidfd", SYS_clone, BIT, 0, 0x1000},           // CLONE_PIDFD, since Linux 5.2
+    {"clone/vfork", SYS_clone, BIT, 0, 0x4000},           // CLONE_VFORK
+    {"clone/namespaces", SYS_clone, BIT, 0, 0x7e020000},  // CLONE_NEW*, as container runtimes deny them
+    {"mount", SYS_mount, ALWAYS, 0, 0},
+    {"mkdirat", SYS_mkdirat, ALWAYS, 0, 0},
     {"close_range", SYS_close_range, ALWAYS, 0, 0},
     {"close_range/unshare", SYS_close_range, BIT, 2, 2},
     {"pidfd_open", SYS_pidfd_open, ALWAYS, 0, 0},

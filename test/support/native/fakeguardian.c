@@ -113,8 +113,8 @@ static int relay(int from, int to, char side, int index, int hung_up) {
 int main(int argc, char** argv) {
   const char* what = getenv("FAKE_GUARDIAN");
   const char* real = getenv("FAKE_GUARDIAN_REAL");
-  int engine, supervisor, ends[2];
-  if (argc < 2 || sscanf(argv[1], "--guard=%d,%d", &engine, &supervisor) != 2 || !what) return 64;
+  int engine, ends[2];
+  if (argc < 2 || sscanf(argv[1], "--guard=%d,", &engine) != 1 || !what) return 64;
   alarm(300);
   if (!strcmp(what, "exit")) return 0;
   if (!strcmp(what, "silent"))

@@ -103,6 +103,16 @@ static void verb_detached_deep(const char* verb) {
   sleep_for_ever();
 }
 
+// PGID: a member that joins that group, of strangers, as setpgid(2) allows within a session.
+static void verb_join_group(const char* verb) {
+  if (start(0) == 0) {
+    if (setpgid(0, number(0, 0)) != 0) die("setpgid");
+    say_and_sleep();
+  }
+  ready(verb, 1);
+  sleep_for_ever();
+}
+
 static void fork_and_leave(int signo) {
   (void)signo;
   if (fork() > 0) _exit(0);
@@ -197,6 +207,7 @@ static const struct {
     {"detached-wide", verb_detached_wide, 0},
     {"detached-deep", verb_detached_deep, 0},
     {"fork-on-term", verb_fork_on_term, 0},
+    {"join-group", verb_join_group, 0},
     {"chain", verb_chain, 0},
     {"bomb", verb_bomb, 0},
     {"masked", verb_masked, 0},

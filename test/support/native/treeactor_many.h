@@ -67,12 +67,13 @@ static void verb_chain(const char* verb) {
 
 enum { BOMB_MS = 20000, MOST_FORKS = 30000 };
 
-// FILE LIMIT: fills the uid's RLIMIT_NPROC with detached processes, and says ready once fork was refused; from then on
-// each of them forks whenever the limit lets it, and exits after some refusals, so that there is always room for
-// another. Without a limit that binds it ends itself at LIMIT processes.
+// FILE LIMIT PAUSE_US: fills the uid's RLIMIT_NPROC with detached processes, and says ready once fork was refused; from
+// then on each of them forks whenever the limit lets it, and exits after some refusals, so that there is always room
+// for another. Without a limit that binds it ends itself at LIMIT processes.
 static void verb_bomb(const char* verb) {
   struct shared* shared = map_shared(word(0));
   int limit = number(1, 100);
+  long pause = number(2, 10000);  // after a refusal: the more processes, the longer, or nobody gets anywhere
   int64_t end = now_ms() + BOMB_MS;
   volatile uint32_t* go = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t leader = getpid();
@@ -101,7 +102,7 @@ static void verb_bomb(const char* verb) {
     ready(verb, 0);
     *go = 1;
   }
-  while (!*go && !shared->stop && now_ms() < end) pause_us(1000);
+  while (!*go && !shared->stop && now_ms() < end) pause_us(pause / 10 * 2);
   int refused = 0;
   while (!shared->stop && shared->count < MOST_FORKS && now_ms() < end) {
     pid_t pid = fork();
@@ -110,7 +111,7 @@ static void verb_bomb(const char* verb) {
       shared->count++;
       refused = 0;
     }
-    if (pid < 0) pause_us(10000);
+    if (pid < 0) pause_us(pause);
     if (pid < 0 && ++refused > 10 + getpid() % 50 && getpid() != leader) _exit(0);
     while (waitpid(-1, NULL, WNOHANG) > 0) continue;
   }

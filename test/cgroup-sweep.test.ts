@@ -1,0 +1,192 @@
+// Leaves whose supervisor and guardian were killed together are found by their name, told, ended and removed; those in use
+// are left alone.
+import { once } from 'node:events';
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { sweep } from '../dist/index.js';
+import { announce, boxed, processesIn, usePlace, whyNoCgroup } from './support/boxes.js';
+import { bin, runCli } from './support/cli.js';
+import { isDead, stat, waitUntil } from './support/oracle.js';
+import { readReady } from './support/ready.mjs';
+import { startNode } from './support/run-node.js';
+import { useScenario } from './support/scenario.js';
+import { startTree, treeactor } from './support/trees.js';
+import { unprivileged, whyNoMixedUids } from './support/unprivileged.js';
+
+const reason = announce('cgroup-sweep', whyNoCgroup());
+const scenario = useScenario();
+const place = usePlace();
+const parent = place.path;
+const runJson = async (...args: string[]) => {
+  const { code, stdout, stderr } = await runCli(['sweep', ...args], { env: scenario.env });
+  return { code, stdout, stderr };
+};
+
+/** A supervisor and its guardian, killed together: gives the leaf that they leave, and who owned it. */
+async function leave(
+  via: readonly string[] = [],
+  options: object = boxed('cgroup', place),
+): Promise<{ owner: number; startTime: number; leaf: string }> {
+  const source = `
+    const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'mixed'], {
+      ...${JSON.stringify(options)}, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+    await readReady(group.stdio[3]);
+    console.log('ready ' + JSON.stringify({ guardian: group.mechanism.guardianPid, leaf: group.mechanism.cgroupPath }));
+    setInterval(() => {}, 1e6);`;
+  const node = startNode({ source }, { env: scenario.env, via });
+  const { guardian, leaf } = await readReady<{ guardian: number; leaf: string }>(
+    node.stdout ?? expect.fail('no stdout'),
+  );
+  const owner = node.pid ?? expect.fail('no pid');
+  const startTime = stat(owner)?.startTime ?? 0;
+  for (const pid of [owner, guardian]) process.kill(pid, 'SIGSTOP');
+  for (const pid of [guardian, owner]) process.kill(pid, 'SIGKILL');
+  await once(node, 'exit');
+  await waitUntil(() => isDead(guardian));
+  return { owner, startTime, leaf };
+}
+
+describe.skipIf(reason !== '')('a leaf that was left behind', () => {
+  it('is told, ended and removed by sweep()', async () => {
+    const { owner, startTime, leaf } = await leave();
+    expect(place.leaves()).toEqual([basename(leaf)]);
+    const left = processesIn(leaf);
+    expect(left.length).toBeGreaterThan(2);
+    const told = { path: leaf, ownerPid: owner, ownerStartTime: startTime, processes: left.length, error: null };
+    expect(await sweep({ parent, mode: 'list' })).toEqual([{ ...told, state: 'abandoned' }]);
+    expect(processesIn(leaf)).toEqual(left);
+    expect(await sweep({ parent })).toEqual([{ ...told, state: 'reaped' }]);
+    expect(left.filter((pid) => !isDead(pid))).toEqual([]);
+    expect(place.leaves()).toEqual([]);
+    expect(await sweep({ parent })).toEqual([]);
+  });
+
+  it('by procgroup sweep, without Node', async () => {
+    const { owner, leaf } = await leave();
+    const listed = await runJson('--list', place.path);
+    expect(listed.code).toBe(1);
+    expect(listed.stdout).toMatch(new RegExp(`^abandoned ${leaf}, owner ${owner}, \\d processes\n$`));
+    const reaped = await runJson(place.path);
+    expect(reaped).toMatchObject({ code: 0, stderr: '' });
+    expect(reaped.stdout).toMatch(/^reaped /);
+    expect(await runJson('--json', place.path)).toEqual({ code: 0, stdout: '{"leaves":[]}\n', stderr: '' });
+    await waitUntil(() => scenario.alive().length === 0);
+  });
+
+  it('with cgroups below it, and paused', async () => {
+    const { leaf } = await leave();
+    const below = join(leaf, 'a', 'b');
+    mkdirSync(below, { recursive: true });
+    writeFileSync(join(below, 'cgroup.procs'), String(processesIn(leaf)[0]));
+    writeFileSync(join(leaf, 'cgroup.freeze'), '1');
+    expect(await sweep({ parent })).toMatchObject([{ state: 'reaped' }]);
+    expect(place.leaves()).toEqual([]);
+    await waitUntil(() => scenario.alive().length === 0);
+  });
+
+  it('somewhere below the given directory', async () => {
+    mkdirSync(join(place.path, 'one'));
+    mkdirSync(join(place.path, 'one', 'two'));
+    await leave([], { containment: 'cgroup', cgroup: { parent: join(place.path, 'one', 'two') } });
+    expect(await sweep({ parent })).toMatchObject([{ state: 'reaped' }]);
+    rmdirSync(join(place.path, 'one', 'two'));
+    rmdirSync(join(place.path, 'one'));
+    await waitUntil(() => scenario.alive().length === 0);
+  });
+
+  it.skipIf(whyNoMixedUids() !== '')(
+    'of a PID namespace of its own: its owner is known by the number that it had there',
+    async () => {
+      await leave(['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']).catch(() => {});
+      await waitUntil(() => scenario.alive().length === 0 || place.leaves().length > 0);
+      const found = await sweep({ parent });
+      for (const one of found) expect(['reaped', 'foreign']).toContain(one.state);
+      for (const name of place.leaves()) rmdirSync(join(place.path, name));
+    },
+  );
+});
+
+describe.skipIf(reason !== '')('a leaf that is in use', () => {
+  it('is left alone: its guardian lives', async () => {
+    const { group } = await startTree(scenario, 'treeactor', ['mixed'], boxed('cgroup', place));
+    const before = scenario.alive().length;
+    expect(await sweep({ parent })).toMatchObject([
+      { path: group.mechanism.cgroupPath, ownerPid: process.pid, processes: 5, state: 'in-use' },
+    ]);
+    expect(scenario.alive()).toHaveLength(before);
+    await group.kill();
+  });
+
+  it('is left alone, and what a supervisor inside it has left is not', async () => {
+    const { group } = await startTree(scenario, 'treeactor', ['mixed'], boxed('cgroup', place));
+    const outer = group.mechanism.cgroupPath ?? expect.fail('no leaf');
+    const { leaf } = await leave([], { containment: 'cgroup', cgroup: { parent: outer } });
+    expect(leaf.startsWith(`${outer}/`)).toBe(true);
+    expect(await sweep({ parent })).toMatchObject([
+      { path: outer, state: 'in-use' },
+      { path: leaf, state: 'reaped' },
+    ]);
+    expect(place.leaves()).toEqual([basename(outer)]);
+    await group.kill();
+  });
+
+  it('is left alone: it was released, and its supervisor is dead', async () => {
+    const source = `
+      const group = await spawn(member, ['-r', '3', 'sleep'], {
+        ...${JSON.stringify(boxed('cgroup', place))}, stdio: ['ignore', 'ignore', 'ignore', 'pipe'], lifetime: 'releasable' });
+      await readReady(group.stdio[3]);
+      group.release();
+      console.log('ready ' + JSON.stringify({ pid: group.pid, guardian: group.mechanism.guardianPid }));`;
+    const node = startNode({ source }, { env: scenario.env });
+    const { pid, guardian } = await readReady<{ pid: number; guardian: number }>(
+      node.stdout ?? expect.fail('no stdout'),
+    );
+    await once(node, 'exit');
+    expect(await sweep({ parent })).toMatchObject([{ state: 'in-use', processes: 1 }]);
+    process.kill(guardian, 'SIGKILL');
+    await waitUntil(() => isDead(guardian));
+    expect(await sweep({ parent })).toMatchObject([{ state: 'reaped' }]);
+    expect(isDead(pid)).toBe(true);
+  });
+
+  it('is left alone: its supervisor lives, and is about to do it itself', async () => {
+    const { group } = await startTree(scenario, 'treeactor', ['mixed'], boxed('cgroup', place));
+    process.kill(group.mechanism.guardianPid ?? expect.fail('no guardian'), 'SIGKILL');
+    const found = await sweep({ parent });
+    for (const one of found) expect(one.state).toBe('in-use');
+    expect(await group.gone).toMatchObject({ empty: true });
+    expect(place.leaves()).toEqual([]);
+  });
+});
+
+describe.skipIf(reason !== '')('sweep() refuses', () => {
+  it.each([
+    ['a relative directory', { parent: 'x' }, 'ERR_INVALID_ARG_VALUE'],
+    ['a mode that is none', { mode: 'burn' }, 'ERR_INVALID_ARG_VALUE'],
+    ['no options', 5, 'ERR_INVALID_ARG_TYPE'],
+    ['a directory that is not there', { parent: '/no/such' }, 'ERR_SWEEP'],
+  ])('%s', async (_, options, code) => {
+    await expect(sweep(options as object)).rejects.toMatchObject({ name: 'ProcessGroupError', code });
+  });
+
+  it.each([
+    [['--walk'], /unknown option '--walk'/],
+    [['relative'], /not an absolute path/],
+    [['/no/such'], /cannot read \/no\/such: ENOENT/],
+  ])('procgroup sweep %s: 125 and one line', async (args, message) => {
+    const { code, stderr } = await runJson(...args);
+    expect(code).toBe(125);
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+
+  it.skipIf(whyNoMixedUids() !== '')('what is not ours to remove: it is told as failed', async () => {
+    await leave();
+    const [file = '', ...as] = unprivileged;
+    const { code, stdout } = await runCli([...as, bin, 'sweep', place.path], { env: scenario.env, file });
+    expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.stringMatching(/^failed .*: E(ACCES|PERM)\n$/) });
+    expect(await sweep({ parent })).toMatchObject([{ state: 'reaped' }]);
+    await waitUntil(() => scenario.alive().length === 0);
+  });
+});

@@ -1,0 +1,193 @@
+// Containments that the kernel keeps: the group ends with its supervisor, however that ends, and a leaf goes with it.
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { boxed, boxes, usableBoxes, usePlace } from './support/boxes.js';
+import { childrenOf, stat, waitUntil } from './support/oracle.js';
+import { readReady } from './support/ready.mjs';
+import { startNode } from './support/run-node.js';
+import { scaled } from './support/scale.js';
+import { useScenario } from './support/scenario.js';
+import { sigkillRounds } from './support/sigkill-rounds.mjs';
+import { treeactor } from './support/trees.js';
+
+const scenario = useScenario();
+const place = usePlace();
+const usable = usableBoxes('contained-supervisor-killed');
+const GRACE_MS = 300;
+const SLACK_MS = 1_000;
+const wait = 'setInterval(() => {}, 1e6);';
+const killed = (signal: string) => `process.kill(process.pid, '${signal}'); ${wait}`;
+
+interface End {
+  name: string;
+  source: string;
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  nodeArgs?: string[];
+}
+
+const ends: End[] = [
+  { name: 'a throw', source: "throw new Error('on purpose');", code: 1, signal: null },
+  { name: 'an unhandled rejection', source: "Promise.reject(new Error('on purpose'));", code: 1, signal: null },
+  { name: 'process.exit()', source: 'process.exit(7);', code: 7, signal: null },
+  {
+    name: "process.exit() inside an 'exit' handler",
+    source: "process.on('exit', () => process.exit(9)); process.exit(2);",
+    code: 9,
+    signal: null,
+  },
+  { name: 'returning', source: 'group.unref();', code: 0, signal: null },
+  { name: 'SIGTERM', source: killed('SIGTERM'), code: null, signal: 'SIGTERM' },
+  { name: 'SIGINT', source: killed('SIGINT'), code: null, signal: 'SIGINT' },
+  { name: 'SIGHUP', source: killed('SIGHUP'), code: null, signal: 'SIGHUP' },
+  { name: 'SIGKILL', source: killed('SIGKILL'), code: null, signal: 'SIGKILL' },
+  { name: 'SIGSEGV', source: killed('SIGSEGV'), code: null, signal: 'SIGSEGV' },
+  { name: 'abort()', source: 'process.abort();', code: null, signal: 'SIGABRT' },
+  {
+    name: 'V8 out of memory',
+    source: 'const all = []; for (;;) all.push(new Array(1e4).fill(all.length));',
+    code: null,
+    signal: 'SIGABRT',
+    nodeArgs: ['--max-old-space-size=24'],
+  },
+  { name: 'process.reallyExit(), which runs no hook', source: 'process.reallyExit(5);', code: 5, signal: null },
+];
+
+/** Guardians of the supervisor: its children that exec has given that name. */
+function guardiansOf(supervisor: number): number[] {
+  return childrenOf(supervisor).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('procgroup-guardian\0');
+    } catch {
+      return false;
+    }
+  });
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // Gone meanwhile.
+  }
+}
+
+describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => {
+  const options = boxed(box, place);
+  const subject = (end: string) => `
+    const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'mixed'], {
+      ...${JSON.stringify(options)}, stdio: ['ignore', 'ignore', 'ignore', 'pipe'], exitGraceMs: ${GRACE_MS},
+      teardown: [{ signal: 'SIGTERM', graceMs: ${GRACE_MS} }],
+    });
+    await readReady(group.stdio[3]);
+    group.stdio[3].destroy();
+    nodeFs.writeSync(1, 'ready ' + JSON.stringify({ pid: group.pid, guardian: group.mechanism.guardianPid }) + '\\n');
+    ${end}`;
+
+  async function until(what: string) {
+    await waitUntil(() => scenario.alive().length === 0 && place.leaves().length === 0, { timeoutMs: 20_000, what });
+  }
+
+  it.each(ends)('S4, S7: $name', async ({ source, code, signal, nodeArgs = [] }) => {
+    const via = ['sh', '-c', 'ulimit -c 0; exec "$@"', 'sh'];
+    const node = startNode({ source: subject(source) }, { env: scenario.env, nodeArgs, via });
+    node.stderr?.resume();
+    const ended = once(node, 'exit');
+    await readReady(node.stdout ?? expect.fail('no stdout'));
+    expect(await ended).toEqual([code, signal]);
+    const at = performance.now();
+    await until('nobody and no leaf is left');
+    expect(performance.now() - at, 'from the end of the supervisor').toBeLessThan(GRACE_MS + SLACK_MS);
+  });
+
+  it('S4: twenty groups of one supervisor go together', async () => {
+    const source = `
+      await Promise.all(Array.from({ length: 20 }, async () => {
+        const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'mixed'], {
+          ...${JSON.stringify(options)}, stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+          teardown: [{ signal: 'SIGTERM', graceMs: ${GRACE_MS} }] });
+        await readReady(group.stdio[3]);
+      }));
+      nodeFs.writeSync(1, 'ready {}\\n');
+      ${killed('SIGKILL')}`;
+    const node = startNode({ source }, { env: scenario.env });
+    const ended = once(node, 'exit');
+    await readReady(node.stdout ?? expect.fail('no stdout'));
+    await ended;
+    const at = performance.now();
+    await until('nobody and no leaf of the twenty is left');
+    expect(performance.now() - at).toBeLessThan(GRACE_MS + 3 * SLACK_MS);
+  });
+
+  const rounds = scaled(60);
+  it(
+    `S5: ${rounds} times SIGKILL at a random moment: no survivor, no guardian, no leaf`,
+    async () => {
+      let hit = 0;
+      const results = await sigkillRounds(rounds, {
+        containment: box,
+        options,
+        onRound: ({ before }, done) => {
+          if (before > 1) hit += 1;
+          if (done % 100 === 0)
+            process.stderr.write(`S5 ${box}: ${done} of ${rounds} rounds, ${hit} of them hit a group\n`);
+        },
+      });
+      expect(results.filter(({ signal }) => signal !== 'SIGKILL')).toEqual([]);
+      expect(results.filter(({ survivors }) => survivors.length > 0)).toEqual([]);
+      expect(
+        results.filter(({ left }) => left.length > 0),
+        'later than grace and a second',
+      ).toEqual([]);
+      expect(hit, 'control: the moments did hit groups').toBeGreaterThan(rounds / 4);
+      await until('no leaf is left');
+    },
+    60_000 + rounds * 2_000,
+  );
+});
+
+const namespaced = usable.includes('namespace');
+describe.skipIf(!namespaced)('under namespace, the supervisor and the guardian are killed together', () => {
+  const rounds = scaled(60);
+  it(
+    `S6: ${rounds} times, at a random moment: no survivor`,
+    async () => {
+      let both = 0;
+      const results = await sigkillRounds(rounds, {
+        containment: 'namespace',
+        victims: (supervisor) => {
+          // Stopped first, so that neither sees the other's end.
+          kill(supervisor, 'SIGSTOP');
+          const guardians = guardiansOf(supervisor);
+          for (const pid of guardians) kill(pid, 'SIGKILL');
+          both += guardians.length > 0 ? 1 : 0;
+        },
+        onRound: (_, done) => {
+          if (done % 100 === 0) process.stderr.write(`S6: ${done} of ${rounds} rounds, ${both} of them killed both\n`);
+        },
+      });
+      expect(results.filter(({ survivors }) => survivors.length > 0)).toEqual([]);
+      expect(results.filter(({ left }) => left.length > 0)).toEqual([]);
+      expect(both, 'control: there were guardians to kill').toBeGreaterThan(rounds / 4);
+    },
+    60_000 + rounds * 2_000,
+  );
+
+  it('S6: control: of a tree members are left', async () => {
+    scenario.leaves();
+    const source = `
+      const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'mixed'], {
+        containment: 'tree', stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+      await readReady(group.stdio[3]);
+      nodeFs.writeSync(1, 'ready ' + JSON.stringify({ guardian: group.mechanism.guardianPid }) + '\\n'); ${wait}`;
+    const node = startNode({ source }, { env: scenario.env });
+    const { guardian } = await readReady<{ guardian: number }>(node.stdout ?? expect.fail('no stdout'));
+    kill(node.pid ?? expect.fail('no pid'), 'SIGSTOP');
+    kill(guardian, 'SIGKILL');
+    kill(node.pid ?? expect.fail('no pid'), 'SIGKILL');
+    await once(node, 'exit');
+    await waitUntil(() => stat(guardian) === null);
+    expect(scenario.alive().length).toBeGreaterThan(0);
+  });
+});
