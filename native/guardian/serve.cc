@@ -175,8 +175,7 @@ void Service::supervisor_ended() {
   if (alone_) return;
   alone_ = true;
   unsent_.clear();
-  guard_.set_unheard();
-  if (!guard_.released()) guard_.begin(Cause::Exit, false, 0);
+  guard_.supervisor_ended();
 }
 
 int serve(int socket, int supervisor, const Command& command) {
