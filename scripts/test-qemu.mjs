@@ -30,16 +30,27 @@ const files =
         .filter((name) => /^(cgroup-|contained-|namespace|strongest|guardian-cli-contained).*\.test\.ts$/.test(name))
         .map((name) => `test/${name}`);
 
-/** The real ones, where the tests use what busybox's lack. */
-const PROGRAMS = ['setpriv', 'unshare', 'nsenter', 'prlimit', 'timeout', 'bash', 'setsid', 'sleep', 'env'];
+/** The real ones, where the tests use what busybox's lack: its shell, that it prefers its own applets to them. */
+const PROGRAMS = [
+  'sh',
+  'nohup',
+  'setpriv',
+  'unshare',
+  'nsenter',
+  'prlimit',
+  'timeout',
+  'bash',
+  'setsid',
+  'sleep',
+  'env',
+];
 
 function addPrograms(image) {
   install(image, process.execPath);
   for (const name of PROGRAMS) {
     const path = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
     if (!path.startsWith('/')) continue;
-    for (const place of ['/bin', '/usr/bin']) rmSync(join(image, place, name), { force: true });
-    install(image, path);
+    for (const place of ['/bin', '/usr/bin']) install(image, path, join(place, name));
   }
 }
 

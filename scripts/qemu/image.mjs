@@ -35,8 +35,8 @@ function closure(names) {
   return found;
 }
 
-function put(image, file) {
-  const target = join(image, file);
+function put(image, file, place = file) {
+  const target = join(image, place);
   mkdirSync(dirname(target), { recursive: true });
   rmSync(target, { force: true });
   cpSync(file, target, { dereference: true });
@@ -50,9 +50,9 @@ function installLibraries(image, path) {
   }
 }
 
-/** Copies a program of the host to the same place in the image, with what it is linked with. */
-export function install(image, path) {
-  put(image, path);
+/** Copies a program of the host into the image, to the same place unless another is named, with what it is linked with. */
+export function install(image, path, place = path) {
+  put(image, path, place);
   installLibraries(image, path);
 }
 
