@@ -139,7 +139,7 @@ class Supervision implements Supervised {
         this.#tell(event === 'refused' ? 'lost' : event, error, beatMs);
       });
       this.#keeper = keeper;
-      queueMicrotask(() => keeper.beat());
+      if (this.#verdict === null) queueMicrotask(() => keeper.beat());
     }
     return () => {
       this.#keeper?.end();

@@ -43,6 +43,10 @@ describe('what ends it', () => {
     const before = await start('sleep', { signal: AbortSignal.abort(new Error('never mind')) }).outcome;
     expect(before).toMatchObject({ kind: 'aborted', reason: 'abort', runs: 1, exit: null, report: null });
     expect(before.error).toEqual({ name: 'Error', message: 'never mind' });
+    let beats = 0;
+    const beat = () => void beats++;
+    await start('sleep', { signal: AbortSignal.abort(), lease: { beat, leaseMs: 60_000 } }).outcome;
+    expect(beats, 'a lease that nobody needs any more is not renewed').toBe(0);
     const early = new AbortController();
     const pending = start('sleep', { signal: early.signal });
     early.abort();
