@@ -128,7 +128,7 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
     expect(performance.now() - at).toBeLessThan(GRACE_MS + 3 * SLACK_MS);
   });
 
-  const rounds = scaled(20);
+  const rounds = Math.max(4, scaled(20));
   it(
     `S5: ${rounds} times SIGKILL at a random moment of three groups: no survivor, no guardian, no leaf`,
     async () => {
@@ -158,7 +158,7 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
 
 const namespaced = usable.includes('namespace');
 describe.skipIf(!namespaced)('under namespace, the supervisor and the guardian are killed together', () => {
-  const rounds = scaled(20);
+  const rounds = Math.max(4, scaled(20));
   it(
     `S6: ${rounds} times, at a random moment of three groups: no survivor`,
     async () => {
