@@ -1,5 +1,6 @@
 // Exactly one outcome, always, and it is what began the teardown.
 import { getEventListeners } from 'node:events';
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { ProcessGroup } from '../dist/index.js';
 import { type Outcome, type SuperviseOptions, supervise } from '../dist/supervise.js';
@@ -173,6 +174,16 @@ describe('what ends it', () => {
     expect(kinds.size, [...kinds].join()).toBeGreaterThan(1);
     expect(scenario.alive()).toEqual([]);
   });
+});
+
+it('outcome: comes also where an error cannot be read', async () => {
+  const reason = {
+    get [inspect.custom]() {
+      throw new Error('on purpose');
+    },
+  };
+  const { kind, error } = await start('sleep', { signal: AbortSignal.abort(reason) }).outcome;
+  expect({ kind, error }).toEqual({ kind: 'aborted', error: { name: 'object', message: '[unreadable]' } });
 });
 
 it('outcome: is plain data', async () => {
