@@ -66,7 +66,11 @@ const FOLDER = 'procgroup-run';
 /** Removes what runs that were killed have left. */
 async function removeAbandoned(): Promise<void> {
   for (const name of abandoned(FOLDER, readdirSync(tmpdir()))) {
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    try {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    } catch {
+      // Another user's.
+    }
   }
   if (cgroupMount === undefined) return;
   for (const name of abandoned(PLACE, readdirSync(cgroupMount))) {
