@@ -1,4 +1,4 @@
-import { ProcessGroupError } from './errors.js';
+import { AbortError, ProcessGroupError } from './errors.js';
 import { guardianProgram } from './guardian-path.js';
 import { output } from './output.js';
 import { invalidType, invalidValue, oneOf, path } from './validate.js';
@@ -54,6 +54,7 @@ export async function sweep(options: SweepOptions = {}): Promise<Leftover[]> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   if (code !== 0 && code !== 1) {
+    if (options.signal?.aborted) throw new AbortError(options.signal.reason);
     const why = stderr.trim().replace(/^procgroup sweep: /, '') || `ended with ${code}`;
     throw new ProcessGroupError(`sweep: ${why}`, { code: 'ERR_SWEEP', stage: 'sweep' });
   }
