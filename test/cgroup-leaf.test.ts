@@ -145,6 +145,26 @@ describe.skipIf(reason !== '')('members that are no descendants, and descendants
     expect(scenario.alive()).toEqual([]);
   });
 
+  it('one that moves out and removes the leaf behind it: the guardian waits, and does not spin', async () => {
+    const script = `L=$(sed -n s/^0:://p /proc/self/cgroup); echo $$ > ${place.path}/cgroup.procs
+      sleep 0.1; rmdir ${place.path}/$(basename "$L"); echo 'ready {"pid":0,"members":[]}' >&3; exec sleep 300 3>&-`;
+    const group = (await spawn('/bin/sh', ['-c', script], {
+      env: scenario.env,
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+      ...boxed('cgroup', place),
+      teardown,
+    })) as ProcessGroup;
+    await readReady(group.stdio[3] as never);
+    expect(existsSync(leafOf(group))).toBe(false);
+    const guardian = group.mechanism.guardianPid ?? expect.fail('no guardian');
+    const ticks = () => readFileSync(`/proc/${guardian}/stat`, 'latin1').split(') ')[1]?.split(' ').slice(11, 13);
+    process.kill(guardian, 'SIGWINCH'); // nothing to it, but it looks up
+    const before = ticks();
+    execFileSync('sleep', ['0.5']);
+    expect(ticks()).toEqual(before);
+    expect(await group.stop()).toMatchObject({ ...gone, cause: 'stop' });
+  });
+
   it('cgroups that members have made below the leaf go with it', async () => {
     const { group } = await start('member', ['sleep']);
     const nested = join(leafOf(group), 'inner', 'innermost');
