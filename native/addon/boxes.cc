@@ -75,7 +75,10 @@ Error Engine::name_cgroup(Job* job, std::string* words, int* directory) {
   Error error;
   pthread_mutex_lock(&mutex);
   bool ours = job->cgroup_parent.empty() && limits.empty();
-  if (prefix.empty()) name_leaves(&prefix);
+  if (prefix.empty()) {
+    name_leaves(&prefix);
+    leaves = now_ns();  // another copy of this addon in the process counts elsewhere
+  }
   if (job->cgroup_parent.empty() && !left.empty()) {
     job->leaf = left;
   } else if (ours && !found.empty() && now_ns() - found_at < kFoundFor) {
