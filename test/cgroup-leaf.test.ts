@@ -46,6 +46,29 @@ describe.skipIf(reason !== '')('the leaf', () => {
     await group.kill();
   });
 
+  it('is named so too where the table of descriptors was full at first', async () => {
+    const source = `
+      const leaf = () => spawn(member, ['exit', '0'], { ...${JSON.stringify(boxed('cgroup', place))}, stdio: 'ignore' });
+      await (await spawn(member, ['exit', '0'], { stdio: 'ignore' })).gone;
+      const fds = [];
+      try { for (;;) fds.push(nodeFs.openSync('/dev/null')); } catch {}
+      let refused = 0;
+      for (let i = 0; i < 12; i++) {
+        await leaf().then((group) => group.gone, () => { refused++; });
+        nodeFs.closeSync(fds.pop());
+      }
+      for (const fd of fds) nodeFs.closeSync(fd);
+      const group = await leaf();
+      await group.gone;
+      console.log(JSON.stringify([refused > 1, group.mechanism.cgroupPath, oracle.stat(process.pid).startTime]));`;
+    const via = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+    const [refused, leaf, startTime] = await runNodeJson<[boolean, string, number]>(
+      { source },
+      { env: scenario.env, via },
+    );
+    expect([refused, basename(leaf).split('.')[2]]).toEqual([true, String(startTime)]);
+  });
+
   it('is found by itself: below our own cgroup', async () => {
     const group = await spawn(member, ['exit', '3'], { env: scenario.env, containment: 'cgroup', stdio: 'ignore' });
     const own = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '';

@@ -1,7 +1,7 @@
 // Leaves whose supervisor and guardian were killed together are found by their name, told, ended and removed; those in use
 // are left alone.
 import { once } from 'node:events';
-import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sweep } from '../dist/index.js';
@@ -181,6 +181,14 @@ describe.skipIf(reason !== '')('a leaf that is in use', () => {
     process.kill(pid, 'SIGKILL');
     await waitUntil(() => isDead(guardian));
     expect(await sweep({ parent })).toMatchObject([{ state: 'reaped', processes: 0 }]);
+  });
+
+  it('is left alone: when its owner was started nobody knows', async () => {
+    const space = statSync('/proc/self/ns/pid').ino;
+    const unknown = join(place.path, `procgroup.${process.pid}.0.${space}.1`);
+    mkdirSync(unknown);
+    expect(await sweep({ parent })).toMatchObject([{ path: unknown, state: 'foreign' }]);
+    rmdirSync(unknown);
   });
 
   it('is left alone: who sweeps lives in it', async () => {

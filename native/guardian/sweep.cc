@@ -94,7 +94,9 @@ bool Sweep::owner_lives(const Owner& owner, bool* known) {
   ProcStat stat;
   *known = true;
   if (owner.space == own_space_) {
-    return proc_.stat(static_cast<pid_t>(owner.pid), &stat) && stat.start_time == owner.start && stat.alive();
+    bool taken = proc_.stat(static_cast<pid_t>(owner.pid), &stat) && stat.alive();
+    *known = !taken || owner.start != 0;
+    return taken && stat.start_time == owner.start;
   }
   bool lives = false;
   bool whole = proc_.scan([&](const ProcStat& process) {
