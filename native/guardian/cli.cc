@@ -120,6 +120,7 @@ void Run::on_signals() {
     }
   } while (n == sizeof infos);
   if (child) guard_.on_child();
+  hand_on_early();  // its start may have been heard meanwhile, and nothing else would wake us
   int stopped = stopped_;
   stopped_ = 0;
   if (stopped != 0 && !guard_.leader_exited()) command_stopped(stopped);
@@ -146,7 +147,11 @@ void Run::received_early(const struct signalfd_siginfo& info) {
   int sig = static_cast<int>(info.ssi_signo);
   int target = options_.rewrite[sig];
   bool ends = target == SIGTERM || target == SIGINT || target == SIGQUIT || target == SIGHUP;
-  if (ends && !is_ignored(target) && !guard_.hear_verdict()) {
+  if (ends && !is_ignored(target)) {
+    if (guard_.hear_verdict()) {  // exec has just succeeded
+      hand_on_early();
+      return received(info);
+    }
     early_signal_ = target;
     return guard_.begin(Cause::Stop, false, 0);
   }
