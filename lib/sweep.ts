@@ -21,7 +21,7 @@ export interface Leftover {
   /** Live processes that were found in it. */
   processes: number;
   /**
-   * 'in-use': its guardian or its supervisor lives. 'abandoned': neither does. 'reaped': it was abandoned, and is gone.
+   * 'in-use': its guardian or its supervisor lives, or we are in it ourselves. 'abandoned': neither does. 'reaped': it was abandoned, and is gone.
    * 'failed': it was abandoned, and could not be removed. 'foreign': the owner is of a PID namespace that cannot be seen
    * from here, so nobody can say whether it lives; left alone.
    */

@@ -122,6 +122,7 @@ describe.skipIf(reason !== '')('a limit', () => {
 
   it.each([
     ['a value that is none', { 'cgroup.max.depth': 'deep' }, 'EINVAL', 'write'],
+    ['no value', { 'cgroup.max.depth': '' }, 'EINVAL', 'write'],
     ['a file that is not there', { 'cgroup.nothing': '1' }, 'ENOENT', 'open'],
     ['a file that cannot be written', { 'cgroup.events': '1' }, /EINVAL|EACCES/, /open|write/],
   ])('%s is refused with its file', async (_, files, code, syscall) => {

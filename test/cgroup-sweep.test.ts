@@ -1,12 +1,21 @@
 // Leaves whose supervisor and guardian were killed together are found by their name, told, ended and removed; those in use
 // are left alone.
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readlinkSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readlinkSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sweep } from '../dist/index.js';
-import { announce, boxed, outside, processesIn, usePlace, whyNoCgroup } from './support/boxes.js';
+import {
+  announce,
+  boxed,
+  outside,
+  processesIn,
+  useControllers,
+  usePlace,
+  whyNoCgroup,
+  whyNoController,
+} from './support/boxes.js';
 import { bin, runCli } from './support/cli.js';
 import { isDead, stat, waitUntil } from './support/oracle.js';
 import { readReady } from './support/ready.mjs';
@@ -19,6 +28,8 @@ import { unprivileged, whyNoMixedUids } from './support/unprivileged.js';
 const reason = announce('cgroup-sweep', whyNoCgroup());
 const scenario = useScenario();
 const place = usePlace();
+const hugetlb = announce('cgroup-sweep: hugetlb', whyNoController('hugetlb'));
+const handDown = useControllers(place);
 const parent = place.path;
 const runJson = async (...args: string[]) => {
   const { code, stdout, stderr } = await runCli(['sweep', ...args], { env: scenario.env });
@@ -166,6 +177,47 @@ describe.skipIf(reason !== '')('a leaf that is in use', () => {
     expect(isDead(pid)).toBe(true);
   });
 
+  it.skipIf(hugetlb !== '')('is left alone: what a supervisor has moved itself into holds its guardians', async () => {
+    handDown('hugetlb');
+    const cgroup = { supervisor: 'move', files: { 'hugetlb.2MB.max': '0' } };
+    const source = `
+      const group = await spawn(member, ['-r', '3', 'ignore-term'], { containment: 'cgroup', cgroup: ${JSON.stringify(cgroup)},
+        stdio: ['ignore', 'ignore', 'ignore', 'pipe'], teardown: [{ signal: 'SIGTERM', graceMs: 60_000 }] });
+      await readReady(group.stdio[3]);
+      console.log('ready ' + JSON.stringify({ pid: group.pid, guardian: group.mechanism.guardianPid }));
+      setInterval(() => {}, 1e6);`;
+    const node = startNode({ source }, { env: scenario.env, via: place.inside() });
+    const { pid, guardian } = await readReady<{ pid: number; guardian: number }>(
+      node.stdout ?? expect.fail('no stdout'),
+    );
+    node.kill('SIGKILL');
+    await once(node, 'exit');
+    const inUse = { state: 'in-use', processes: 1, error: null };
+    expect(await sweep({ parent })).toMatchObject([inUse, inUse]);
+    expect([pid, guardian].filter(isDead)).toEqual([]);
+    process.kill(pid, 'SIGKILL');
+    await waitUntil(() => isDead(guardian));
+    expect(await sweep({ parent })).toMatchObject([{ state: 'reaped', processes: 0 }]);
+  });
+
+  it('is left alone: when its owner was started nobody knows', async () => {
+    const space = statSync('/proc/self/ns/pid').ino;
+    const unknown = join(place.path, `procgroup.${process.pid}.0.${space}.1`);
+    mkdirSync(unknown);
+    expect(await sweep({ parent })).toMatchObject([{ path: unknown, state: 'foreign' }]);
+    rmdirSync(unknown);
+  });
+
+  it('is left alone: who sweeps lives in it', async () => {
+    const { leaf } = await leave();
+    const via = ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', leaf];
+    const [file = '', ...args] = [...via, bin, 'sweep', place.path];
+    const { code, stdout } = await runCli(args, { env: scenario.env, file });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^in-use /) });
+    expect(await sweep({ parent })).toMatchObject([{ state: 'reaped' }]);
+    await waitUntil(() => scenario.alive().length === 0);
+  });
+
   it('is left alone: its supervisor lives, and is about to do it itself', async () => {
     const { group } = await startTree(scenario, 'treeactor', ['mixed'], boxed('cgroup', place));
     process.kill(group.mechanism.guardianPid ?? expect.fail('no guardian'), 'SIGKILL');
@@ -208,6 +260,14 @@ describe.skipIf(reason !== '')('sweep() refuses', () => {
     expect(code).toBe(125);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('procgroup sweep: 125 stays 125, whatever else is found', async () => {
+    await leave();
+    const { code, stdout } = await runJson('--list', '/no/such', place.path);
+    expect({ code, stdout }).toEqual({ code: 125, stdout: expect.stringMatching(/^abandoned /) });
+    expect(await sweep({ parent })).toMatchObject([{ state: 'reaped' }]);
+    await waitUntil(() => scenario.alive().length === 0);
   });
 
   it.skipIf(whyNoMixedUids() !== '')('what is not ours to remove: it is told as failed', async () => {

@@ -110,6 +110,17 @@ describe.skipIf(reason !== '')('inside', () => {
     expect(plain(two)).toEqual(plain(one));
   });
 
+  it('the guardian keeps no descriptor but those that it knows of', async () => {
+    const { group } = await startTree(scenario, 'member', ['sleep'], inside);
+    const nulls = () =>
+      openFds(group.mechanism.guardianPid ?? 0)
+        .filter(({ target }) => target === '/dev/null')
+        .map(({ fd }) => fd);
+    await waitUntil(() => [0, 1, 2].every((fd) => nulls().includes(fd)), { what: 'it has dropped the command’s' });
+    expect(nulls()).toEqual([0, 1, 2]);
+    await group.kill();
+  });
+
   it('a failure before exec is told as under a tree, and leaves nothing', async () => {
     await (await spawn(member, ['exit', '0'], { ...inside, stdio: 'ignore' })).gone;
     const before = openFds().length;
