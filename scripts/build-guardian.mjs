@@ -30,6 +30,7 @@ const RARELY = [
   'guardian/box',
   'guardian/cli_box',
   'guardian/cli_failed',
+  'guardian/cli_end',
   'core/cgroup_parent',
   'core/namespaces',
   'guardian/cgroup_box',
