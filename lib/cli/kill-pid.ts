@@ -29,10 +29,11 @@ class PinnedTarget implements Target {
 
   constructor(pidfd: Pidfd) {
     this.#pidfd = pidfd;
-    // It rejects when the pidfd is closed, with nobody waiting any more.
+    // It rejects when the pidfd is closed, with nobody waiting any more; and where the wait is refused (no watch is left for
+    // it): then each grace is waited out, and it is the next signal that finds nobody.
     this.#ended = pidfd.wait().then(
       () => true,
-      () => false,
+      () => new Promise<boolean>(() => {}),
     );
   }
 
@@ -119,6 +120,7 @@ export async function killPid(pid: number, ladder: readonly TeardownStep[], kill
       empty = lastError === 'ESRCH' || (await target.endsWithin(graceMs));
       if (empty) break;
     }
+    empty ||= trySend(target, 'SIGKILL') === 'ESRCH';
     return { empty, steps, survivors: empty ? [] : [survivor(pid, lastError)], durationMs: elapsed(), notes };
   } finally {
     target.close();
