@@ -1,10 +1,12 @@
 import type { Readable } from 'node:stream';
+import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
 import type { OutputOptions, OutputResult, StdioEntry } from './types.js';
-import { integer, invalidType, invalidValue } from './validate.js';
+import { integer, invalidType, invalidValue, record } from './validate.js';
 
 const DEFAULT_MAX_BYTES = 1024 * 1024;
+const NAMES: NamesOf<OutputOptions> = { ...SPAWN_NAMES, maxBytes: true, encoding: true, input: true };
 
 interface Collected {
   chunks: Buffer[];
@@ -40,6 +42,8 @@ export async function output(
   args: readonly string[] = [],
   options: OutputOptions = {},
 ): Promise<OutputResult<string | Buffer>> {
+  onlyKnown('options', record('options', options), NAMES);
+  if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
   const { maxBytes = DEFAULT_MAX_BYTES, encoding = 'utf8', input, ...spawnOptions } = options;
   integer('options.maxBytes', maxBytes, 0, Number.MAX_SAFE_INTEGER);
   if (encoding !== 'buffer' && !Buffer.isEncoding(encoding))
