@@ -48,8 +48,6 @@ struct Engine::Spawner final : SpawnHooks {
     engine->lock();
     bool go = !job->cancelled;
     if (go) {
-      plan->pid = 0;
-      plan->pidfd = -1;
       job->plan = plan;
       clones++;
       cloning = true;
