@@ -56,7 +56,14 @@ export interface Started {
 
 /** Starts the child, and opens its streams. */
 export function startNow(ticket: number, request: HandleRequest, plan: HandlePlan): Started {
-  const native = engine();
+  let native: Engine;
+  try {
+    native = engine();
+  } catch (error) {
+    const { errno } = error as ProcessGroupError;
+    if (errno === undefined) throw error;
+    return { error: errno, stage: 0, id: 0, pid: 0 }; // no descriptor or thread for it: as a fork that is refused
+  }
   const { uid, gid } = request;
   const args = Array.isArray(request.args) ? request.args : [];
   const pairs = withPreload(Array.isArray(request.envPairs) ? request.envPairs : undefined);
