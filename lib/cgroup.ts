@@ -81,6 +81,7 @@ export function cgroupFailure(
     });
   switch (syscall) {
     case 'mountinfo':
+      if (code !== 'ENOTSUP') return make(`${code}: where this process is cannot be read`, '/proc/self/mountinfo');
       return make(
         'no cgroup v2 hierarchy that holds this process is mounted',
         '/proc/self/mountinfo',
