@@ -107,6 +107,27 @@ describe.each(nodes)('life and end of a process %s', (node) => {
     });
   }
 
+  it(`a child needs no more free descriptors than with Node${versionOf(node)}`, async () => {
+    const source = (which: string) => `${prelude(which)}
+      await new Promise((resolve) => cp.spawn('true', [], { stdio: 'ignore' }).on('exit', resolve));
+      const fd = nodeFs.openSync('/dev/null', 'r+');
+      const held = [], seen = [];
+      try { for (;;) held.push(nodeFs.openSync('/dev/null')); } catch {}
+      for (let free = 0; free < 8; free++) {
+        const child = cp.spawn('true', [], { stdio: [fd, fd, fd, fd, fd] });
+        seen.push(await new Promise((resolve) => child.on('error', ({ code }) => resolve(code)).on('exit', resolve)));
+        nodeFs.closeSync(held.pop());
+      }
+      console.log(JSON.stringify(seen));`;
+    const via = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+    const options = { env: scenario.env, node, via };
+    const theirs = await runNodeJson<unknown[]>({ source: source('node') }, options);
+    const ours = await runNodeJson<unknown[]>({ source: source('ours') }, options);
+    expect([theirs[0], theirs.at(-1)]).toEqual(['EMFILE', 0]);
+    expect(ours[0]).toBe('EMFILE');
+    expect(theirs.filter((end, free) => end === 0 && ours[free] !== 0)).toEqual([]);
+  });
+
   /** A subject that runs `source` in a worker, and gives what it posts first as `said`. */
   const inWorker = (source: string, rest: string) => `
     import { Worker } from 'node:worker_threads';
