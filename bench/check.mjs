@@ -1,10 +1,11 @@
 // npm run bench:check: counts of system calls that do not depend on the machine's mood, against budgets. Fails when one
 // is exceeded, and when one is so much lower that the budget should follow. Counted by strace -f -c, as the difference
-// between many and few of the same thing, so that the start of Node does not count.
+// between many and few of the same thing, so that the start of Node does not count. And instructions, by callgrind.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildDriver, instructions, whyNoInstructions } from './instructions.mjs';
 import { buildFloor, round, table } from './support.mjs';
 
 const subject = fileURLToPath(new URL('check-subject.mjs', import.meta.url));
@@ -41,6 +42,22 @@ const budgets = [
   { containment: 'group', what: 'teardown', many: 10, calls: ['pidfd_open'], range: [0, 110] },
   { containment: 'tree', what: 'teardown', many: 10, calls: ['waitid', 'wait4'], range: [100, 320] },
 ];
+
+/** Instructions of core for an exit notice. The compilers of today differ by less than that. */
+const NOTICE = [5_000, 8_000];
+
+async function countInstructions({ folder, trivial }) {
+  const reason = whyNoInstructions();
+  if (reason) return console.log(`instructions: skipped, ${reason}`);
+  const driver = buildDriver(folder);
+  const few = await instructions(folder, driver, trivial, FEW);
+  const each = ((await instructions(folder, driver, trivial, 105)) - few) / 100;
+  const kept = each >= NOTICE[0] && each <= NOTICE[1];
+  console.log(
+    `${kept ? 'ok' : 'NOT'}  core, exit notice: ${Math.round(each)} instructions, budget ${NOTICE.join(' ... ')}`,
+  );
+  if (!kept) process.exitCode = 1;
+}
 
 function trace(folder, words) {
   const out = join(folder, 'strace');
@@ -83,6 +100,7 @@ if (spawnSync('strace', ['-V']).error) {
       rows.map(({ cells }) => cells),
     );
     if (rows.some(({ kept }) => !kept)) process.exitCode = 1;
+    await countInstructions(floor);
   } finally {
     rmSync(floor.folder, { recursive: true, force: true });
   }

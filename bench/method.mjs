@@ -1,8 +1,8 @@
 // How everything is measured: contenders take turns (A B A B ...), each in a process of its own, after a warm-up;
 // medians with their spread, and ratios by pairs: each round's value over the same round's value of the base.
-import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { spawn } from '../dist/child-process.js';
 import { median } from './support.mjs';
 
 const script = fileURLToPath(new URL('actor.mjs', import.meta.url));
@@ -15,7 +15,11 @@ export class Actor {
 
   constructor(engine, { options = {}, runtime = [process.execPath], env = {} } = {}) {
     const [file, ...words] = [...runtime, script, engine, JSON.stringify(options)];
-    this.#child = spawn(file, words, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    this.#child = spawn(file, words, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+      containment: 'tree', // a run that is interrupted leaves nothing, however many sleepers a measure has started
+    });
     this.#child.stderr.on('data', (chunk) => {
       this.#stderr = (this.#stderr + chunk).slice(-4096);
     });

@@ -62,11 +62,20 @@ function controllers(cgroupPath: string | null): string {
   return names === '' ? 'no limits: no controller is delegated' : `limits: ${names}`;
 }
 
+/** `leader` and `group` need no guardian: its refusal is for the others to tell. */
+function origin(): ReturnType<typeof guardianOrigin> | null {
+  try {
+    return guardianOrigin();
+  } catch {
+    return null;
+  }
+}
+
 async function attempt(name: Containment): Promise<ContainmentCheck> {
   const options: SpawnOptions = { containment: name, stdio: 'ignore' };
   try {
-    const { path, why: origin } = guardianOrigin();
-    const group = await spawn(path ?? process.execPath, ['--version'], options);
+    const guardian = origin();
+    const group = await spawn(guardian?.path ?? process.execPath, ['--version'], options);
     const [{ code }, report] = await Promise.all([group.exited, group.gone]);
     if (code !== 0 || !report.empty) return { name, available: false, why: `a trial ended with ${code}`, fix: null };
     const { cgroupPath, namespaces } = group.mechanism;
@@ -76,7 +85,7 @@ async function attempt(name: Containment): Promise<ContainmentCheck> {
         group.mechanism.groupSignal === 'pidfd-group'
           ? 'pinned by the leader’s pidfd'
           : 'pinned by the unreaped leader',
-      tree: `a guardian, subreaper of all descendants${path === null ? `; the addon's own copy, in memory: ${origin}` : ''}`,
+      tree: `a guardian, subreaper of all descendants${guardian?.from === 'memory' ? `; the addon's own copy, in memory: ${guardian.why}` : ''}`,
       cgroup: `below ${cgroupPath && dirname(cgroupPath)}; ${controllers(cgroupPath)}`,
       namespace: namespaces.includes('user')
         ? 'with a user namespace: setuid programs are inert in it, foreign owners show as nobody'

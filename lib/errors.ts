@@ -6,13 +6,13 @@ export class ProcessGroupError extends Error {
   /** Why, for programs: docs/errors.md. */
   readonly code: string;
   /** Negative, as in Node's system errors. */
-  readonly errno?: number;
+  declare readonly errno?: number;
   /** The system call that the kernel refused. */
-  readonly syscall?: string;
+  declare readonly syscall?: string;
   /** The step that failed: 'validate', 'lookup', 'stdio', 'clone', 'setsid', 'setpgid', 'chdir', 'exec' ... */
-  readonly stage?: string;
+  declare readonly stage?: string;
   /** The file or directory that it is about. */
-  readonly path?: string;
+  declare readonly path?: string;
 
   constructor(message: string, fields: ErrorFields, options?: ErrorOptions) {
     super(message, options);

@@ -39,7 +39,7 @@ export interface HelperDefinition<S extends StdioOption = StdioOption, T = unkno
 export class HelperError extends ProcessGroupError {
   readonly key: string;
   /** How the process ended. */
-  readonly exit?: ExitResult;
+  declare readonly exit?: ExitResult;
 
   constructor(
     key: string,

@@ -19,6 +19,15 @@ export interface AcquireOptions {
   signal?: AbortSignal;
 }
 
+/** What `ready` rejects with may be anything, also what cannot become text. */
+function textOf(error: unknown): string {
+  try {
+    return String(error);
+  } catch {
+    return typeof error;
+  }
+}
+
 /** How long a failed `ready` waits for the news that the process has ended. */
 const EXIT_NEWS_MS = 100;
 const abortError = (reason: unknown) => new AbortError(reason);
@@ -178,7 +187,9 @@ export class SharedHelper<T> implements AsyncDisposable {
     } catch (error) {
       // The end of its output comes before the news of its exit, which tell more.
       if (life.group !== undefined) await delay(EXIT_NEWS_MS, undefined, { signal }).catch(() => {});
-      const why = new HelperError(this.key, 'ERR_HELPER_START', `could not be made ready: ${error}`, { cause: error });
+      const why = new HelperError(this.key, 'ERR_HELPER_START', `could not be made ready: ${textOf(error)}`, {
+        cause: error,
+      });
       this.#end(life, life.group === undefined ? error : why);
       throw signal.reason;
     } finally {

@@ -109,7 +109,11 @@ function planIdentity(options: SpawnOptions, containment: Containment): number[]
   const { uid, gid, groups } = options;
   if (uid === undefined && gid === undefined && groups === undefined) return [-1, -1, -1];
   if (containment === 'leader' || containment === 'group') {
-    throw invalidValue('options.containment', "must be 'tree' where uid, gid or groups are given", containment);
+    throw invalidValue(
+      'options.containment',
+      "must be 'tree', 'cgroup' or 'namespace' where uid, gid or groups are given",
+      containment,
+    );
   }
   const id = (name: string, value: unknown) => (value === undefined ? -1 : integer(name, value, 0, 0x7fffffff));
   if (groups !== undefined && !Array.isArray(groups))

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import type { ProcessGroup } from './process-group.js';
+import { unknownExit } from './report.js';
 import { spawn } from './spawn.js';
 import type { OutputOptions, OutputResult, StdioEntry } from './types.js';
 import { integer, invalidType, invalidValue, record } from './validate.js';
@@ -36,14 +37,14 @@ export function output(
   args: readonly string[],
   options: OutputOptions & { encoding: 'buffer' },
 ): Promise<OutputResult<Buffer>>;
+export function output(file: string, options: OutputOptions & { encoding: 'buffer' }): Promise<OutputResult<Buffer>>;
 export function output(file: string, args?: readonly string[], options?: OutputOptions): Promise<OutputResult>;
-export async function output(
-  file: string,
-  args: readonly string[] = [],
-  options: OutputOptions = {},
-): Promise<OutputResult<string | Buffer>> {
-  onlyKnown('options', record('options', options), NAMES);
-  if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
+export function output(file: string, options?: OutputOptions): Promise<OutputResult>;
+export async function output(file: string, second?: unknown, third?: unknown): Promise<OutputResult<string | Buffer>> {
+  const listed = Array.isArray(second) || second === undefined || second === null;
+  const args: readonly string[] = listed ? (second ?? []) : [];
+  const options: OutputOptions = record('options', (listed ? third : second) ?? {});
+  onlyKnown('options', options, NAMES);
   const { maxBytes = DEFAULT_MAX_BYTES, encoding = 'utf8', input, ...spawnOptions } = options;
   integer('options.maxBytes', maxBytes, 0, Number.MAX_SAFE_INTEGER);
   if (encoding !== 'buffer' && !Buffer.isEncoding(encoding))
@@ -52,31 +53,36 @@ export async function output(
     throw invalidType('options.input', 'a string or a Uint8Array', input);
   }
   const given = spawnOptions.stdio;
-  const listed: StdioEntry[] = typeof given === 'string' ? [given, given, given] : [...(given ?? [])];
+  if (given !== undefined && typeof given !== 'string' && !Array.isArray(given))
+    throw invalidType('options.stdio', 'a string or an array', given);
+  const entries: StdioEntry[] = typeof given === 'string' ? [given, given, given] : [...(given ?? [])];
   const stdio = [
-    listed[0] ?? (input === undefined ? 'ignore' : 'pipe'),
-    listed[1] ?? 'pipe',
-    listed[2] ?? 'pipe',
-    ...listed.slice(3),
+    entries[0] ?? (input === undefined ? 'ignore' : 'pipe'),
+    entries[1] ?? 'pipe',
+    entries[2] ?? 'pipe',
+    ...entries.slice(3),
   ];
+  if (input !== undefined && stdio[0] !== 'pipe')
+    throw invalidValue('options.input', 'needs a pipe at stdio[0]', stdio[0]);
   const group: ProcessGroup = await spawn(file, args, { ...spawnOptions, stdio });
   const stdout = collect(group.stdout as Readable | null, maxBytes);
   const stderr = collect(group.stderr as Readable | null, maxBytes);
   if (input !== undefined) group.stdin?.end(input);
-  const exit = await group.exited;
-  const { truncated } = await group.closed;
+  // A leader that nobody can end does not exit, and its output does not end.
+  const exit = await Promise.race([group.exited, group.gone.then(() => null)]);
+  const truncated = exit === null || (await group.closed).truncated;
   const report = await group.stop();
   const text = ({ chunks }: Collected) => {
     const whole = Buffer.concat(chunks);
     return encoding === 'buffer' ? whole : whole.toString(encoding);
   };
   return {
-    code: exit.code,
-    signal: exit.signal,
+    code: exit?.code ?? null,
+    signal: exit?.signal ?? null,
     stdout: text(stdout),
     stderr: text(stderr),
     truncated: truncated || stdout.truncated || stderr.truncated,
-    exit,
+    exit: exit ?? unknownExit(),
     report,
   };
 }

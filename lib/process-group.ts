@@ -160,9 +160,9 @@ export class ProcessGroup<
   }
 
   /**
-   * Lets the group run on: exit and dispose leave it alone, and it is no leak. Needs `lifetime: 'releasable'` at spawn,
-   * else throws ERR_NOT_RELEASABLE: only the process itself could disarm its parent-death signal. An explicit stop() still
-   * works.
+   * Lets the group run on: exit and dispose leave it alone, and it is no leak. Without a guardian it needs `lifetime:
+   * 'releasable'` at spawn, else throws ERR_NOT_RELEASABLE: only the process itself could disarm its parent-death signal. An
+   * explicit stop() still works.
    */
   release(): void {
     if (!this.#releasable) {

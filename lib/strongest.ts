@@ -1,4 +1,5 @@
 import { ProcessGroupError } from './errors.js';
+import { planSpawn } from './options.js';
 import type { Containment, SpawnOptions } from './types.js';
 
 /** From the strongest on. `group` is what is left where the package has no guardian for this machine. */
@@ -12,17 +13,22 @@ function refused(error: unknown): boolean {
 }
 
 /**
- * Tries the containments from the strongest on, and gives what the first one gives that this machine grants. Limits are
- * kept by a cgroup alone; our own process group is not to be seen in a namespace, and is no containment.
+ * What 'strongest' may become, from the strongest on. Limits are kept by a cgroup alone; our own process group is not to be
+ * seen in a namespace, and is no containment.
  */
+function candidatesFor({ isolation, cgroup }: SpawnOptions): readonly Containment[] {
+  const inherit = isolation === 'inherit';
+  return BY_STRENGTH.filter((one) =>
+    cgroup !== undefined ? one === 'cgroup' : !(inherit && (one === 'namespace' || one === 'group')),
+  );
+}
+
+/** Tries the candidates in turn, and gives what the first one gives that this machine grants. */
 export async function strongest<T>(
   options: SpawnOptions,
   attempt: (containment: Containment) => Promise<T>,
 ): Promise<T> {
-  const inherit = options.isolation === 'inherit';
-  const candidates = BY_STRENGTH.filter((one) =>
-    options.cgroup !== undefined ? one === 'cgroup' : !(inherit && (one === 'namespace' || one === 'group')),
-  );
+  const candidates = candidatesFor(options);
   for (const containment of candidates.slice(0, -1)) {
     try {
       return await attempt(containment);
@@ -31,4 +37,14 @@ export async function strongest<T>(
     }
   }
   return attempt(candidates.at(-1) as Containment);
+}
+
+/** Refuses what spawn() would refuse before it starts anything. */
+export function checkSpawn(file: string, args: readonly string[], options: SpawnOptions): void {
+  if (options.containment !== 'strongest') return void planSpawn(file, args, options);
+  try {
+    planSpawn(file, args, { ...options, containment: candidatesFor(options)[0] as Containment });
+  } catch (error) {
+    if (!refused(error)) throw error;
+  }
 }

@@ -1,7 +1,7 @@
 import { isMainThread } from 'node:worker_threads';
 import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
-import { planSpawn } from './options.js';
 import { signalNumber } from './signals.js';
+import { checkSpawn } from './strongest.js';
 import { httpLost } from './supervise-lease.js';
 import type { LeaseOptions, Readiness, RestartOptions, SignalAction, SuperviseOptions } from './supervise-types.js';
 import type { SpawnOptions } from './types.js';
@@ -142,7 +142,7 @@ export function planSupervision(file: string, args: readonly string[], options: 
     throw invalidValue('options.onLine', "needs output 'tail'", output);
   const end = output === 'inherit' || output === 'ignore' ? output : 'pipe';
   const spawn: SpawnOptions = { ...spawnOptions, stdio: [stdin, end, end] };
-  planSpawn(file, args, spawn);
+  checkSpawn(file, args, spawn);
   return {
     ...{ file, args, spawn, output, onLine, onRun: callback('options.onRun', onRun) },
     lease: planLease(lease),

@@ -139,7 +139,7 @@ class Supervision implements Supervised {
         this.#tell(event === 'refused' ? 'lost' : event, error, beatMs);
       });
       this.#keeper = keeper;
-      queueMicrotask(() => keeper.beat());
+      if (this.#verdict === null) queueMicrotask(() => keeper.beat());
     }
     return () => {
       this.#keeper?.end();
@@ -263,10 +263,14 @@ class Supervision implements Supervised {
   }
 }
 
-/** An error as data. */
+/** An error as data, whatever a getter or an inspect function of a user's does. */
 function plain(error: unknown): Outcome['error'] {
   if (error === null || error === undefined) return null;
-  if (!(error instanceof Error)) return { name: typeof error, message: util().inspect(error) };
-  const { name, message, code } = error as NodeJS.ErrnoException;
-  return { name, message, ...(typeof code === 'string' && { code }) };
+  try {
+    if (!(error instanceof Error)) return { name: typeof error, message: util().inspect(error) };
+    const { name, message, code } = error as NodeJS.ErrnoException;
+    return { name, message, ...(typeof code === 'string' && { code }) };
+  } catch {
+    return { name: typeof error, message: '[unreadable]' };
+  }
 }

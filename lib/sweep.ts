@@ -1,4 +1,4 @@
-import { ProcessGroupError } from './errors.js';
+import { AbortError, ProcessGroupError } from './errors.js';
 import { guardianProgram } from './guardian-path.js';
 import { onlyKnown } from './known-options.js';
 import { output } from './output.js';
@@ -22,7 +22,7 @@ export interface Leftover {
   /** Live processes that were found in it. */
   processes: number;
   /**
-   * 'in-use': its guardian or its supervisor lives. 'abandoned': neither does. 'reaped': it was abandoned, and is gone.
+   * 'in-use': its guardian or its supervisor lives, or we are in it ourselves. 'abandoned': neither does. 'reaped': it was abandoned, and is gone.
    * 'failed': it was abandoned, and could not be removed. 'foreign': the owner is of a PID namespace that cannot be seen
    * from here, so nobody can say whether it lives; left alone.
    */
@@ -56,6 +56,7 @@ export async function sweep(options: SweepOptions = {}): Promise<Leftover[]> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   if (code !== 0 && code !== 1) {
+    if (options.signal?.aborted) throw new AbortError(options.signal.reason);
     const why = stderr.trim().replace(/^procgroup sweep: /, '') || `ended with ${code}`;
     throw new ProcessGroupError(`sweep: ${why}`, { code: 'ERR_SWEEP', stage: 'sweep' });
   }

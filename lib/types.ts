@@ -56,8 +56,8 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   /** Default 'group'. */
   isolation?: Isolation;
   /**
-   * Default 'tree', or 'leader' where isolation is 'inherit'. 'strongest': what this machine grants of namespace, cgroup and
-   * tree, in that order; with `cgroup` limits a cgroup. The handle's `mechanism.containment` says which.
+   * Default 'tree', or 'leader' where isolation is 'inherit'. 'strongest': what this machine grants of namespace, cgroup, tree
+   * and group, in that order; with `cgroup` options a cgroup. The handle's `mechanism.containment` says which.
    */
   containment?: Containment | 'strongest';
   /** With containment 'cgroup': where its leaf goes, and limits. */
@@ -76,15 +76,15 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   oomScoreAdj?: number;
   /**
    * Signal the leader gets when this process dies, however it dies. PR_SET_PDEATHSIG, prctl(2).
-   * Default 'SIGKILL' under containment 'tree' and 'group', 'none' under 'leader' and with lifetime 'releasable'.
+   * Default 'SIGKILL', but 'none' under containment 'leader' and with lifetime 'releasable'.
    */
   parentDeathSignal?: NodeJS.Signals | 'none';
   /** What happens to descriptors that are not listed in stdio (default 'close'). close_range(2). */
   strayFds?: 'close' | 'inherit';
-  /** 'releasable' is needed for release(): no parent-death signal is armed (default 'bound'). */
+  /** Default 'bound'. 'releasable': no parent-death signal is armed; release() needs that where there is no guardian. */
   lifetime?: 'bound' | 'releasable';
   /**
-   * User of the command, 0 ... 2^31 - 1; needs containment 'tree' and CAP_SETUID, else rejects with EPERM of stage 'setuid'.
+   * User of the command, 0 ... 2^31 - 1; needs a containment with a guardian, and CAP_SETUID, else rejects with EPERM of stage 'setuid'.
    * Set alone it changes neither gid nor the parent's directories; all three ids are changed. setresuid(2).
    */
   uid?: number;
@@ -98,7 +98,7 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   /** Before spawn settles: rejects with AbortError. Afterwards: enters teardown. */
   signal?: AbortSignal;
   /**
-   * Milliseconds from exec to teardown (default: none). Under containment 'tree' from the command's start: one that hangs
+   * Milliseconds from exec to teardown (default: none). With a guardian from the command's start: one that hangs
    * before exec, on a mount that does not answer, is killed, and spawn rejects with ETIMEDOUT. Elsewhere `signal` ends that.
    */
   timeoutMs?: number;
@@ -110,7 +110,7 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
 
 /**
  * As process.resourceUsage(): times in microseconds, maxRSS in KiB. getrusage(2). Under containment 'leader' and 'group'
- * maxRSS is at least what this process had resident before exec; under 'tree' it is the command's own (see docs/gotchas.md).
+ * maxRSS is at least what this process had resident before exec; with a guardian it is the command's own (see docs/gotchas.md).
  */
 export interface ResourceUsage {
   /** Microseconds in user mode. */
@@ -277,7 +277,7 @@ export interface OutputOptions<S extends StdioOption = StdioOption> extends Spaw
 
 /** What output() gives. */
 export interface OutputResult<T = string> {
-  /** Exit code, or null where a signal ended it. Not 0 is no error. */
+  /** Exit code, or null where a signal ended it, or nobody could (see `report`). Not 0 is no error. */
   code: number | null;
   /** The signal that ended it, or null. */
   signal: NodeJS.Signals | null;

@@ -75,7 +75,8 @@ export class WorkloadProcess {
   }
 
   get isSpare(): boolean {
-    return this.#state === 'spare' && this.#why === undefined;
+    const lives = this.#live === undefined || this.#live.group.state === 'running';
+    return this.#state === 'spare' && this.#why === undefined && lives;
   }
 
   async #start(): Promise<Live> {

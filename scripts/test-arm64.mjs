@@ -2,15 +2,15 @@
 // a kernel of its own under qemu-system-aarch64, with Debian's kernel and programs and npm's Node.
 // Usage: npm run test:arm64 -- [--node 24] [--memory MIB] [--minutes N] [--user-only | --system-only] [test/name.test.ts ...]
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { debianFiles, debianNeeds, standsFor } from './debian.mjs';
+import { debianFiles, debianNeeds } from './debian.mjs';
 import { downloadsIn, npmPackage, withFolder } from './downloads.mjs';
 import { ensureBuilt } from './ensure-built.mjs';
 import { excluding } from './left-out.mjs';
 import { compileActors, copyProject, ensurePrebuilt, missing, modulesFor, skip } from './other-machine.mjs';
-import { boot, init, pack, qemuOf } from './qemu/suite-machine.mjs';
+import { boot, debianKernel, init, machineNeeds, pack, suiteResult } from './qemu/machine.mjs';
 import { root, summarise } from './support.mjs';
 import { zigPath } from './zig.mjs';
 
@@ -96,30 +96,21 @@ async function underQemuSystem(folder, downloads, { debian, image, project }, zi
   const slow = '--testTimeout=600000 --hookTimeout=600000';
   const suite = `cd /project && node -p process.version+process.arch && node node_modules/vitest/vitest.mjs run ${slow} ${positionals.join(' ')}`;
   writeFileSync(join(image, 'init'), init(environment, suite), { mode: 0o755 });
-  const image64 = standsFor(downloads, DEBIAN, 'linux-image-arm64', /linux-image-\d\S*-arm64/);
-  const boots = join(debianFiles(downloads, { ...DEBIAN, paths: ['./boot'] }, [image64]), 'boot');
-  const kernel = join(
-    boots,
-    readdirSync(boots).find((name) => name.startsWith('vmlinuz-')),
-  );
+  const { kernel, name } = debianKernel(downloads, 'arm64');
   const initrd = join(folder, 'initrd');
   pack([debian, image], initrd);
-  console.log(`\n=== arm64 under qemu-system, ${image64}, Node ${values.node}`);
+  console.log(`\n=== arm64 under qemu-system, ${name}, Node ${values.node}`);
   const limits = { memoryMiB: Number(values.memory), timeoutMs: Number(values.minutes) * 60_000 };
   const lines = await boot({ arch: 'arm64', kernel, initrd, ...limits });
-  const counts = lines.map((line) => /^arm64: (\d+) passed, (\d+) failed, (\d+) skipped$/.exec(line)).find(Boolean);
-  const status = lines.map((line) => /^TEST-RC=(\d+)$/.exec(line)?.[1]).find(Boolean);
   const version = lines.find((line) => /^v\d+\.\d+\.\d+arm64$/.test(line));
-  if (!version?.startsWith(`v${values.node}.`)) console.error(`the machine ran ${version ?? 'no Node'}`);
-  if (!counts || !version) return { label, passed: 0, failed: 1, skipped: 0 };
-  const [passed, failed, skipped] = counts.slice(1).map(Number);
-  return { label, passed, failed: status === '0' ? failed : Math.max(failed, 1), skipped };
+  if (version?.startsWith(`v${values.node}.`)) return suiteResult(label, lines);
+  console.error(`the machine ran ${version ?? 'no Node'}`);
+  return { label, passed: 0, failed: 1, skipped: 0 };
 }
 
-const programs = ['cpio', 'find', ...debianNeeds.programs];
-if (!values['system-only']) programs.push('qemu-aarch64-static');
-if (!values['user-only']) programs.push(qemuOf('arm64'));
-const lacking = missing({ ...debianNeeds, programs });
+const needs = values['user-only'] ? debianNeeds : machineNeeds('arm64');
+const programs = values['system-only'] ? needs.programs : [...needs.programs, 'qemu-aarch64-static'];
+const lacking = missing({ ...needs, programs });
 if (lacking) {
   skip(
     'arm64',

@@ -12,10 +12,10 @@ if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds takes a p
 await ensureBuilt();
 /** The suite's own tests, and how often the suite does it: the scale stretches that. */
 const tests = {
-  'tree-random-sigkill': 100,
-  'tree-worker-terminate': 400,
-  'contained-supervisor-killed': 60,
-  'contained-guardian-killed': 120,
+  'tree-random-sigkill': 40,
+  'tree-worker-terminate': 200,
+  'contained-supervisor-killed': 20,
+  'contained-guardian-killed': 60,
 };
 for (const [name, usual] of Object.entries(tests)) {
   const status = run(process.execPath, [programs.vitest, 'run', `test/${name}.test.ts`], {

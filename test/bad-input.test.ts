@@ -223,6 +223,12 @@ describe('T8: what the kernel refuses', () => {
     await failed('E2BIG', call(member, [], { env: { BIG: 'x'.repeat(3 << 20) } }));
   });
 
+  it('T8: an error has the fields that apply to it, and no others', async () => {
+    const fields = async (error: Promise<unknown>) => Object.keys((await refused(error)) as object).sort();
+    expect(await fields(call(''))).toEqual(['code', 'stage']);
+    expect(await fields(call(at('nothing')))).toEqual(['code', 'errno', 'path', 'stage', 'syscall']);
+  });
+
   it('T8: a descriptor that is not open', async () => {
     await failed('EBADF', call(member, ['exit', '0'], { stdio: ['ignore', 999_999, 'ignore'] }));
     const fd = openSync('/dev/null', 'r');

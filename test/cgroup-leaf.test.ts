@@ -46,6 +46,29 @@ describe.skipIf(reason !== '')('the leaf', () => {
     await group.kill();
   });
 
+  it('is named so too where the table of descriptors was full at first', async () => {
+    const source = `
+      const leaf = () => spawn(member, ['exit', '0'], { ...${JSON.stringify(boxed('cgroup', place))}, stdio: 'ignore' });
+      await (await spawn(member, ['exit', '0'], { stdio: 'ignore' })).gone;
+      const fds = [];
+      try { for (;;) fds.push(nodeFs.openSync('/dev/null')); } catch {}
+      let refused = 0;
+      for (let i = 0; i < 12; i++) {
+        await leaf().then((group) => group.gone, () => { refused++; });
+        nodeFs.closeSync(fds.pop());
+      }
+      for (const fd of fds) nodeFs.closeSync(fd);
+      const group = await leaf();
+      await group.gone;
+      console.log(JSON.stringify([refused > 1, group.mechanism.cgroupPath, oracle.stat(process.pid).startTime]));`;
+    const via = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+    const [refused, leaf, startTime] = await runNodeJson<[boolean, string, number]>(
+      { source },
+      { env: scenario.env, via },
+    );
+    expect([refused, basename(leaf).split('.')[2]]).toEqual([true, String(startTime)]);
+  });
+
   it('is found by itself: below our own cgroup', async () => {
     const group = await spawn(member, ['exit', '3'], { env: scenario.env, containment: 'cgroup', stdio: 'ignore' });
     const own = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '';
@@ -143,6 +166,26 @@ describe.skipIf(reason !== '')('members that are no descendants, and descendants
     expect(report).toMatchObject(gone);
     expect(report.durationMs).toBeLessThan(2_000);
     expect(scenario.alive()).toEqual([]);
+  });
+
+  it('one that moves out and removes the leaf behind it: the guardian waits, and does not spin', async () => {
+    const script = `L=$(sed -n s/^0:://p /proc/self/cgroup); echo $$ > ${place.path}/cgroup.procs
+      sleep 0.1; rmdir ${place.path}/$(basename "$L"); echo 'ready {"pid":0,"members":[]}' >&3; exec sleep 300 3>&-`;
+    const group = (await spawn('/bin/sh', ['-c', script], {
+      env: scenario.env,
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+      ...boxed('cgroup', place),
+      teardown,
+    })) as ProcessGroup;
+    await readReady(group.stdio[3] as never);
+    expect(existsSync(leafOf(group))).toBe(false);
+    const guardian = group.mechanism.guardianPid ?? expect.fail('no guardian');
+    const ticks = () => readFileSync(`/proc/${guardian}/stat`, 'latin1').split(') ')[1]?.split(' ').slice(11, 13);
+    process.kill(guardian, 'SIGWINCH'); // nothing to it, but it looks up
+    const before = ticks();
+    execFileSync('sleep', ['0.5']);
+    expect(ticks()).toEqual(before);
+    expect(await group.stop()).toMatchObject({ ...gone, cause: 'stop' });
   });
 
   it('cgroups that members have made below the leaf go with it', async () => {

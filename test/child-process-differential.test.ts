@@ -3,7 +3,6 @@
 import { describe } from 'vitest';
 import { compareTable, type Module, type Table } from './support/drop-in/compare.js';
 import { root } from './support/paths.mjs';
-import { useScenario } from './support/scenario.js';
 
 const names = ['spawn', 'errors', 'signals', 'events', 'context', 'exec', 'fork', 'limits'];
 const tables = await Promise.all(
@@ -20,5 +19,5 @@ describe.each(tables)('the drop-in does as Node does: %s', (name, cases) => {
       : name === 'spawn' || name === 'fork'
         ? ['import', 'preload']
         : ['import'];
-  compareTable(useScenario(), `${root}test/support/drop-in/cases-${name}.mjs`, cases, modules);
+  compareTable(`${root}test/support/drop-in/cases-${name}.mjs`, cases, modules);
 });

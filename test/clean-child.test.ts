@@ -76,3 +76,21 @@ it('T5: a worker thread that blocks signals hands on none of it', async () => {
   expect(one).toMatchObject({ SigBlk: '0000000000000000', SigIgn: '0000000000000000', SigCgt: '0000000000000000' });
   expect(Object.keys(one?.fds ?? {})).toEqual(['0', '1', '2']);
 });
+
+it('strayFds inherit under containment tree, where the limit leaves no room above them', async () => {
+  const said = await runNodeJson(
+    {
+      source: `
+      const options = { strayFds: 'inherit', containment: 'tree', stdio: ['ignore', 'pipe', 'inherit'], killWaitMs: 5_000 };
+      const group = await spawn('/bin/sh', ['-c', 'sleep 0.3; ulimit -n; exit 3'], options);
+      let text = '';
+      group.stdout.on('data', (chunk) => { text += chunk; });
+      const { code, signal } = await group.exited;
+      const { cause, notes } = await group.gone;
+      await group.closed;
+      console.log(JSON.stringify({ code, signal, cause, notes, limit: text.trim() }));`,
+    },
+    { env: scenario.env, via: ['/bin/sh', '-c', 'ulimit -n 256; exec "$@"', 'sh'] },
+  );
+  expect(said).toEqual({ code: 3, signal: null, cause: null, notes: [], limit: '256' });
+});

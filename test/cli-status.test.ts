@@ -19,7 +19,7 @@ function scratch(): string {
 }
 
 describe('the exit status', () => {
-  it.each([0, 1, 2, 3, 63, 124, 125, 126, 127, 128, 137, 255])('is the command’s: %i', async (code) => {
+  it.each([0, 1, 2, 3, 63, 124, 125, 126, 127, 128, 137, 255])('C1: is the command’s: %i', async (code) => {
     expect(await sh(`exit ${code}`)).toEqual({ code, signal: null, stdout: '', stderr: '' });
   });
 
@@ -32,31 +32,34 @@ describe('the exit status', () => {
   };
   const ending = numbers.filter((number) => ![...IGNORED, ...STOPS].includes(name(number)));
 
-  it.each(ending)('is 128 + n for signal %i', async (number) => {
+  it.each(ending)('C1: is 128 + n for signal %i', async (number) => {
     // No core file of a member is wanted.
     const { code, stderr } = await sh(`ulimit -c 0; exec ${member} die ${number}`);
     expect({ code, stderr }).toEqual({ code: 128 + number, stderr: '' });
   });
 
-  it.each(IGNORED)('is the command’s when it survives %s', async (signal) => {
+  it.each(IGNORED)('C1: is the command’s when it survives %s', async (signal) => {
     const number = constants.signals[signal as NodeJS.Signals];
     expect((await run('--', member, 'die', String(number))).code).toBe(121);
   });
 
-  it.each(STOPS)('is the command’s after it was stopped by %s and continued, without a terminal', async (signal) => {
-    const child = startCli(['run', '--', 'sh', '-c', `echo $$; kill -${signal.slice(3)} $$; exit 9`], {
-      env: scenario.env,
-    });
-    const pid = await new Promise<number>((resolve) => {
-      child.stdout?.once('data', (text) => resolve(Number(String(text))));
-    });
-    await waitUntil(() => stat(pid)?.state === 'T' || null, { what: `${pid} stopped` });
-    expect(stat(child.pid ?? 0)?.state, 'procgroup itself runs on').not.toBe('T');
-    process.kill(pid, 'SIGCONT');
-    expect(await finish(child)).toMatchObject({ code: 9, signal: null, stderr: '' });
-  });
+  it.each(STOPS)(
+    'C1: is the command’s after it was stopped by %s and continued, without a terminal',
+    async (signal) => {
+      const child = startCli(['run', '--', 'sh', '-c', `echo $$; kill -${signal.slice(3)} $$; exit 9`], {
+        env: scenario.env,
+      });
+      const pid = await new Promise<number>((resolve) => {
+        child.stdout?.once('data', (text) => resolve(Number(String(text))));
+      });
+      await waitUntil(() => stat(pid)?.state === 'T' || null, { what: `${pid} stopped` });
+      expect(stat(child.pid ?? 0)?.state, 'procgroup itself runs on').not.toBe('T');
+      process.kill(pid, 'SIGCONT');
+      expect(await finish(child)).toMatchObject({ code: 9, signal: null, stderr: '' });
+    },
+  );
 
-  it('is 126 for what cannot be executed, and one line says so', async () => {
+  it('C1: is 126 for what cannot be executed, and one line says so', async () => {
     const directory = scratch();
     const plain = join(directory, 'plain');
     writeFileSync(plain, 'no program');
@@ -70,7 +73,7 @@ describe('the exit status', () => {
     }
   });
 
-  it('is 127 for what is not found, and one line says so', async () => {
+  it('C1: is 127 for what is not found, and one line says so', async () => {
     for (const file of ['no-such-program-anywhere', './no/such/file', '/no/such/file', '']) {
       const { code, stderr } = await run('--', file);
       expect({ file, code, stderr }).toEqual({
@@ -81,7 +84,7 @@ describe('the exit status', () => {
     }
   });
 
-  it('looks the command up in PATH as it is', async () => {
+  it('C1: looks the command up in PATH as it is', async () => {
     const directory = scratch();
     writeFileSync(join(directory, 'found-here'), '#!/bin/sh\nexit 42\n');
     chmodSync(join(directory, 'found-here'), 0o755);
@@ -106,7 +109,7 @@ describe('the exit status', () => {
     ['no subcommand', [], /no command given/],
     ['an unknown subcommand', ['walk'], /unknown command 'walk'/],
     ['an unknown option before the subcommand', ['--walk'], /unknown option '--walk'/],
-  ])('is 125 with one line on stderr for %s', async (_, args, message) => {
+  ])('C1: is 125 with one line on stderr for %s', async (_, args, message) => {
     const { code, stdout, stderr } = await runCli(args, { env: scenario.env });
     expect({ code, stdout }).toEqual({ code: 125, stdout: '' });
     expect(stderr).toMatch(/^procgroup[^\n]*\n$/);
@@ -132,30 +135,30 @@ describe('the command line', () => {
     'ü',
   ];
 
-  it('reaches the command untouched', async () => {
+  it('C1: reaches the command untouched', async () => {
     const { code, stdout } = await run('--', 'sh', '-c', 'printf "%s\\0" "$@"', 'sh', ...AWKWARD);
     expect(code).toBe(0);
     expect(stdout.split('\0').slice(0, -1)).toEqual(AWKWARD);
   });
 
-  it('needs no -- where the command is no option', async () => {
+  it('C1: needs no -- where the command is no option', async () => {
     const { stdout } = await run('--timeout', '60s', 'printf', '%s.', '--timeout', '--', '-x');
     expect(stdout).toBe('--timeout.--.-x.');
   });
 
-  it('ends the options at the first --, and only there', async () => {
+  it('C1: ends the options at the first --, and only there', async () => {
     expect(await run('--', '--', 'x')).toMatchObject({
       code: 127,
       stderr: expect.stringContaining('--: command not found'),
     });
   });
 
-  it('hands on stdin, stdout and stderr', async () => {
+  it('C1: hands on stdin, stdout and stderr', async () => {
     const result = await runCli(['run', 'sh', '-c', 'cat; echo aside >&2'], { env: scenario.env, input: 'through' });
     expect(result).toEqual({ code: 0, signal: null, stdout: 'through', stderr: 'aside\n' });
   });
 
-  it('works through symbolic links, relative ones among them', async () => {
+  it('C1: works through symbolic links, relative ones among them', async () => {
     const directory = scratch();
     symlinkSync(bin, join(directory, 'absolute'));
     symlinkSync('absolute', join(directory, 'relative'));
@@ -166,7 +169,7 @@ describe('the command line', () => {
     }
   });
 
-  it('prints help and version on stdout', async () => {
+  it('C1: prints help and version on stdout', async () => {
     for (const args of [
       ['--help'],
       ['run', '--help'],

@@ -1,5 +1,6 @@
 // `procgroup tree` and `procgroup doctor`: right for machines, readable for people, harmless in a pipe.
 import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ProcessInfo } from '../lib/procfs.js';
 import { bin, runCli } from './support/cli.js';
@@ -225,3 +226,14 @@ describe('doctor', () => {
     expect(denied?.available).toBe(false);
   });
 });
+
+it.each(['--help', '--version', 'tree', 'doctor', 'kill --help'])(
+  'C4: %s on a full disk: 125 and one line',
+  async (words) => {
+    const full = openSync('/dev/full', 'w');
+    scenario.defer(() => closeSync(full));
+    const args = words.split(' ');
+    const { code, stderr } = await runCli(args, { env: scenario.env, stdio: ['ignore', full, 'pipe'] });
+    expect({ code, stderr }).toEqual({ code: 125, stderr: expect.stringMatching(/^procgroup \S+: ENOSPC: .*\n$/) });
+  },
+);

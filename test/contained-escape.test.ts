@@ -86,8 +86,8 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
     expect(scenario.alive()).toEqual([]);
   });
 
-  it.each(['tree', 'cgroup', 'namespace'] as const)('E1: nested supervisors: %s inside', async (inner) => {
-    if (inner !== 'tree' && !usable.includes(inner)) return;
+  it.for(['tree', 'cgroup', 'namespace'] as const)('E1: nested supervisors: %s inside', async (inner, context) => {
+    if (inner !== 'tree' && !usable.includes(inner)) return context.skip(`no ${inner} here`);
     const source = `
       import { spawn } from ${JSON.stringify(`${dist}index.js`)};
       const group = await spawn(${JSON.stringify(treeactor)}, ['mixed'], {

@@ -1,14 +1,12 @@
 // S6: the guardian of a containment that the kernel keeps is SIGKILLed. Of a namespace the kernel ends the rest at once; of
 // a cgroup the supervisor does, and removes the leaf.
 import { describe, expect, it } from 'vitest';
-import { type ProcessGroup, spawn } from '../dist/index.js';
+import type { ProcessGroup } from '../dist/index.js';
 import { type Box, boxed, boxes, evidenceOf, outside, usableBoxes, usePlace } from './support/boxes.js';
-import { stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
-import { member } from './support/paths.mjs';
-import { scaled } from './support/scale.js';
+import { killedAtRandom } from './support/guardian-rounds.js';
+import { stat, waitUntil } from './support/oracle.js';
 import { useScenario } from './support/scenario.js';
-import { quiet } from './support/start.js';
-import { guardiansOf, Pinned, startTree, treeactor } from './support/trees.js';
+import { Pinned, startTree } from './support/trees.js';
 
 const scenario = useScenario();
 const place = usePlace();
@@ -96,37 +94,7 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
   });
 
   it('S6: at random moments spawn is refused, or the report names the loss; nobody and no leaf is left', async () => {
-    const ends = { refused: 0, lost: 0, done: 0 };
-    for (let round = 0; round < scaled(120); round++) {
-      const spawning = spawn(round % 5 === 0 ? member : treeactor, ['-r', '3', round % 5 === 0 ? 'sleep' : 'mixed'], {
-        env: scenario.env,
-        stdio: quiet,
-        ...options,
-      }).then(
-        (group) => ({ group }),
-        (error: NodeJS.ErrnoException) => ({ error }),
-      );
-      const moment = performance.now() + Math.random() * 12;
-      const guardian = await waitUntil(() => guardiansOf()[0], { everyMs: 0 });
-      while (performance.now() < moment && round % 3 !== 0) await new Promise((resolve) => setImmediate(resolve));
-      process.kill(guardian, 'SIGKILL');
-      const { group, error } = { group: undefined, error: undefined, ...(await spawning) };
-      if (error !== undefined) {
-        expect(error).toMatchObject({ name: 'SpawnError', code: 'ERR_KILLED_BEFORE_EXEC' });
-        ends.refused += 1;
-      } else {
-        if (round % 2 === 0) void group.stop();
-        const report = await group.gone;
-        expect(report).toMatchObject({ empty: true, survivors: [] });
-        if (report.notes.includes('guardian-lost')) ends.lost += 1;
-        else ends.done += 1;
-        for (const stream of group.stdio) stream?.destroy();
-      }
-      expect(scenario.alive(), `round ${round}, ${JSON.stringify(ends)}`).toEqual([]);
-      expect(place.leaves(), `round ${round}, ${JSON.stringify(ends)}`).toEqual([]);
-      expect(zombieChildrenOf()).toEqual([]);
-    }
-    process.stderr.write(`S6 ${box}: ${JSON.stringify(ends)}\n`);
-    expect(ends.refused + ends.lost).toBeGreaterThan(0);
+    await killedAtRandom(60, scenario, options);
+    expect(place.leaves()).toEqual([]);
   }, 120_000);
 });

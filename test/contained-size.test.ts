@@ -1,57 +1,21 @@
 // Containments that the kernel keeps: what multiplies is brought to zero, and large groups are verified empty. The bomb runs
 // under a uid of its own, whose RLIMIT_NPROC bounds it: it says ready only after that limit refused a fork.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { boxed, boxes, evidenceOf, usableBoxes, usePlace } from './support/boxes.js';
-import { pids, waitUntil } from './support/oracle.js';
+import { bombIdentity, killBombUid, ofBombUid, sharedFile } from './support/many.js';
+import { waitUntil } from './support/oracle.js';
 import { scaled } from './support/scale.js';
-import { type Scenario, useScenario } from './support/scenario.js';
+import { useScenario } from './support/scenario.js';
 import { startTree, stepSignals } from './support/trees.js';
 import { whyNoMixedUids } from './support/unprivileged.js';
 
-const BOMB_UID = 61_311;
 const BOUND_MS = 2_000;
 const scenario = useScenario();
 const place = usePlace();
 const usable = usableBoxes('contained-size');
 const reason = whyNoMixedUids();
 if (reason) process.stderr.write(`contained-size: the bomb is skipped, ${reason}\n`);
-
-/** Processes of the bomb's uid, zombies included: they fill its limit too. */
-function ofBombUid(): number[] {
-  return pids().filter((pid) => {
-    try {
-      return statSync(`/proc/${pid}`).uid === BOMB_UID;
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** As that uid: SIGKILL to all that it may signal, in one system call. kill(2), pid -1. */
-function killBombUid(): void {
-  if (ofBombUid().length === 0) return;
-  const as = ['--reuid', String(BOMB_UID), '--regid', String(BOMB_UID), '--clear-groups'];
-  spawnSync('setpriv', [...as, 'sh', '-c', 'kill -s KILL -- -1']);
-}
-
-/** The file by which native/treeactor_many.h counts, and is stopped. */
-function sharedFile(scenario: Scenario) {
-  const folder = mkdtempSync(join(tmpdir(), 'procgroup-many-'));
-  chmodSync(folder, 0o777);
-  const path = join(folder, 'shared');
-  writeFileSync(path, new Uint8Array(8));
-  chmodSync(path, 0o666);
-  scenario.defer(() => rmSync(folder, { recursive: true, force: true }));
-  return {
-    path,
-    count: () => readFileSync(path).readUInt32LE(4),
-    stop: () => writeFileSync(path, new Uint8Array([1]), { flag: 'r+' }),
-  };
-}
 
 describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => {
   const options = boxed(box, place);
@@ -66,9 +30,7 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
       const { group } = await startTree(scenario, 'treeactor', ['bomb', shared.path, String(most + 20), '100000'], {
         ...options,
         teardown: [{ signal: 'SIGTERM', graceMs: 50 }],
-        uid: BOMB_UID,
-        gid: BOMB_UID,
-        groups: [],
+        ...bombIdentity,
         rlimits: { nproc: most },
       });
       expect(shared.count(), 'the limit refused the next fork').toBe(most - 1);

@@ -1,15 +1,16 @@
 // Containments that the kernel keeps: the group ends with its supervisor, however that ends, and a leaf goes with it.
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { existsSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { boxed, boxes, usableBoxes, usePlace } from './support/boxes.js';
-import { childrenOf, stat, waitUntil } from './support/oracle.js';
+import { inLanes, resultOf } from './support/lanes.js';
+import { alive, killMarked, newMark, stat, waitUntil } from './support/oracle.js';
 import { readReady } from './support/ready.mjs';
 import { startNode } from './support/run-node.js';
 import { scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { sigkillRounds } from './support/sigkill-rounds.mjs';
-import { treeactor } from './support/trees.js';
+import { guardiansOf, treeactor } from './support/trees.js';
 
 const scenario = useScenario();
 const place = usePlace();
@@ -54,17 +55,6 @@ const ends: End[] = [
   { name: 'process.reallyExit(), which runs no hook', source: 'process.reallyExit(5);', code: 5, signal: null },
 ];
 
-/** Guardians of the supervisor: its children that exec has given that name. */
-function guardiansOf(supervisor: number): number[] {
-  return childrenOf(supervisor).filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('procgroup-guardian\0');
-    } catch {
-      return false;
-    }
-  });
-}
-
 function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -82,23 +72,41 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
     });
     await readReady(group.stdio[3]);
     group.stdio[3].destroy();
-    nodeFs.writeSync(1, 'ready ' + JSON.stringify({ pid: group.pid, guardian: group.mechanism.guardianPid }) + '\\n');
+    nodeFs.writeSync(1, 'ready ' + JSON.stringify({ leaf: group.mechanism.cgroupPath }) + '\\n');
     ${end}`;
 
   async function until(what: string) {
     await waitUntil(() => scenario.alive().length === 0 && place.leaves().length === 0, { timeoutMs: 20_000, what });
   }
 
-  it.each(ends)('S4, S7: $name', async ({ source, code, signal, nodeArgs = [] }) => {
+  /** How one supervisor ended, and how long after that nobody and no leaf of its was left. */
+  async function see({ source, nodeArgs = [] }: End) {
+    const mark = newMark();
     const via = ['sh', '-c', 'ulimit -c 0; exec "$@"', 'sh'];
-    const node = startNode({ source: subject(source) }, { env: scenario.env, nodeArgs, via });
-    node.stderr?.resume();
-    const ended = once(node, 'exit');
-    await readReady(node.stdout ?? expect.fail('no stdout'));
-    expect(await ended).toEqual([code, signal]);
-    const at = performance.now();
-    await until('nobody and no leaf is left');
-    expect(performance.now() - at, 'from the end of the supervisor').toBeLessThan(GRACE_MS + SLACK_MS);
+    try {
+      const env = { ...process.env, ...mark.env };
+      const node = startNode({ source: subject(source) }, { env, nodeArgs, via });
+      node.stderr?.resume();
+      const ended = once(node, 'exit');
+      const { leaf } = await readReady<{ leaf: string | null }>(node.stdout ?? expect.fail('no stdout'));
+      const end = await ended;
+      const at = performance.now();
+      await waitUntil(() => alive(mark.id).length === 0 && !(leaf && existsSync(leaf)), { timeoutMs: 20_000 });
+      return { end, ms: performance.now() - at, leaf };
+    } finally {
+      killMarked(mark.id);
+    }
+  }
+  let seen: Awaited<ReturnType<typeof inLanes<End, Awaited<ReturnType<typeof see>>>>> = [];
+  beforeAll(async () => {
+    seen = await inLanes(3, ends, see);
+  }, 120_000);
+
+  it.each(ends.map((end, i) => ({ ...end, i })))('S4, S7: $name', ({ i, code, signal }) => {
+    const { end, ms, leaf } = resultOf(seen[i]);
+    expect(end).toEqual([code, signal]);
+    expect(ms, 'from the end of the supervisor').toBeLessThan(GRACE_MS + SLACK_MS);
+    expect(leaf === null, 'control: there was a leaf to remove').toBe(box !== 'cgroup');
   });
 
   it('S4: twenty groups of one supervisor go together', async () => {
@@ -120,14 +128,15 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
     expect(performance.now() - at).toBeLessThan(GRACE_MS + 3 * SLACK_MS);
   });
 
-  const rounds = scaled(60);
+  const rounds = Math.max(4, scaled(20));
   it(
-    `S5: ${rounds} times SIGKILL at a random moment: no survivor, no guardian, no leaf`,
+    `S5: ${rounds} times SIGKILL at a random moment of three groups: no survivor, no guardian, no leaf`,
     async () => {
       let hit = 0;
       const results = await sigkillRounds(rounds, {
         containment: box,
         options,
+        trees: 3,
         onRound: ({ before }, done) => {
           if (before > 1) hit += 1;
           if (done % 100 === 0)
@@ -149,13 +158,14 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
 
 const namespaced = usable.includes('namespace');
 describe.skipIf(!namespaced)('under namespace, the supervisor and the guardian are killed together', () => {
-  const rounds = scaled(60);
+  const rounds = Math.max(4, scaled(20));
   it(
-    `S6: ${rounds} times, at a random moment: no survivor`,
+    `S6: ${rounds} times, at a random moment of three groups: no survivor`,
     async () => {
       let both = 0;
       const results = await sigkillRounds(rounds, {
         containment: 'namespace',
+        trees: 3,
         victims: (supervisor) => {
           // Stopped first, so that neither sees the other's end.
           kill(supervisor, 'SIGSTOP');

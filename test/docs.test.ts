@@ -81,7 +81,7 @@ function inFolder<T>(act: (folder: string) => Promise<T>): Promise<T> {
   return act(folder).finally(() => rmSync(folder, { recursive: true, force: true }));
 }
 
-it('docs: the API reference covers every export, without a warning', { timeout: REFERENCE_MS }, () =>
+it.concurrent('docs: the API reference covers every export, without a warning', { timeout: REFERENCE_MS }, () =>
   inFolder(async (folder) => {
     const { code, said } = await reference(folder);
     expect(code, said).toBe(0);
@@ -94,7 +94,7 @@ it('docs: the API reference covers every export, without a warning', { timeout: 
   }),
 );
 
-it('docs: control: a warning fails the API reference', { timeout: REFERENCE_MS }, () =>
+it.concurrent('docs: control: a warning fails the API reference', { timeout: REFERENCE_MS }, () =>
   inFolder(async (folder) => {
     const { code, said } = await reference(folder, '--requiredToBeDocumented', 'Property');
     expect(said).toContain('does not have any documentation');

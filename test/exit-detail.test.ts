@@ -35,7 +35,7 @@ describe('G16: the end of the leader', () => {
     expect(await sent.exited).toMatchObject({ code: null, signal: name, coreDumped: false });
   });
 
-  it('G16: core dumped, where the limit allows one', async () => {
+  it('G16: core dumped, where the limit allows one', async (context) => {
     const pattern = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
     const cwd = mkdtempSync(join(tmpdir(), 'procgroup-core-'));
     scenario.defer(() => rmSync(cwd, { recursive: true }));
@@ -51,8 +51,7 @@ describe('G16: the end of the leader', () => {
     };
     expect(await dump(0)).toMatchObject({ signal: 'SIGABRT', coreDumped: false });
     expect(readdirSync(cwd)).toEqual([]);
-    // A pattern that names a program or another directory is the machine's own business.
-    if (/^[|/]/.test(pattern)) return;
+    if (/^[|/]/.test(pattern)) return context.skip('core_pattern names a program or another directory');
     expect(await dump({ soft: 'unlimited', hard: 'unlimited' } as never)).toMatchObject({
       code: null,
       signal: 'SIGABRT',

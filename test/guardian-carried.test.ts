@@ -166,7 +166,12 @@ describe('a guardian from memory', () => {
       const group = await copy.spawn(member, ['exit', '7'], { containment: 'group', stdio: 'ignore' });
       const other = (await group.exited).code;
       const why = message.includes('vm.memfd_noexec');
-      console.log(JSON.stringify({ name, code, errno, syscall, stage, why, other }));`;
+      const strongest = await copy.spawn(member, ['exit', '0'], { containment: 'strongest', stdio: 'ignore' });
+      const doctor = process.argv.at(-1).replace('index.js', 'cli/main.js');
+      const told = nodeProcess.spawnSync(process.execPath, [doctor, 'doctor', '--json'], { encoding: 'utf8' });
+      const works = JSON.parse(told.stdout).containments.filter(({ available }) => available).map(({ name }) => name);
+      console.log(JSON.stringify({ name, code, errno, syscall, stage, why, other,
+        strongest: strongest.mechanism.containment, doctor: [told.status, works] }));`;
     // The setting is one of the PID namespace.
     const via = ['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child'];
     expect(await runNodeJson({ source }, { ...options(), via })).toEqual({
@@ -177,6 +182,8 @@ describe('a guardian from memory', () => {
       stage: 'guardian',
       why: true,
       other: 7,
+      strongest: 'group',
+      doctor: [0, ['leader', 'group']],
     });
   });
 });

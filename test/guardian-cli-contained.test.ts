@@ -1,14 +1,17 @@
 // `procgroup run` under containments that the kernel keeps.
+import { once } from 'node:events';
 import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Box, boxes, cgroupsBelow, usableBoxes, usePlace } from './support/boxes.js';
+import { type Box, boxes, cgroupsBelow, outside, usableBoxes, usePlace } from './support/boxes.js';
 import { bin, finish } from './support/cli.js';
 import { subjectEnv } from './support/environment.mjs';
 import { collect, guardian, ready, start } from './support/guardian-cli.js';
 import { childrenOf, isDead, stat, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { Shell } from './support/pty.js';
+import { scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
+import { holdByTracer } from './support/tracer.js';
 import { treeactor } from './support/trees.js';
 import { unprivileged, whyNoMixedUids } from './support/unprivileged.js';
 
@@ -44,6 +47,19 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
     const { stdout } = await finish(child);
     expect(JSON.parse(stdout)).toMatchObject({ cwd: '/usr' });
     expect(Object.keys((JSON.parse(stdout) as { fds: object }).fds)).not.toContain('0');
+  });
+
+  it('what it has closed is closed: nobody else holds a copy', async () => {
+    const child = begin('--', 'sh', '-c', 'exec >&-; exec sleep 1000');
+    let ended = false;
+    child.stdout
+      ?.once('end', () => {
+        ended = true;
+      })
+      .resume();
+    await waitUntil(() => ended, { what: 'end of file' });
+    child.kill('SIGTERM');
+    expect((await finish(child)).code).toBe(143);
   });
 
   it('signals are forwarded to it, as often as they come', async () => {
@@ -83,7 +99,9 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
     const said = await ready(child);
     const [pid = 0] = scenario
       .alive()
-      .flatMap((one) => (one.cmdline.includes('sleep') && !one.cmdline.includes('guardian') ? [one.pid] : []));
+      .flatMap((one) =>
+        one.cmdline.includes('sleep') && !one.cmdline.includes('procgroup-guardian') ? [one.pid] : [],
+      );
     expect(pid === said.pid).toBe(box === 'cgroup');
     child.kill('SIGTERM');
     const { stdout } = await finish(child);
@@ -158,6 +176,16 @@ describe.skipIf(!usable.includes('cgroup'))('limits', () => {
     );
     expect(elsewhere).toMatchObject({ code: 125, stderr: expect.stringContaining('statfs') });
   });
+
+  it.each([
+    ['a limit without a value', ['--limit', 'cgroup.max.depth='], /cgroup.max.depth: write: EINVAL/],
+    ['an empty parent', ['--cgroup-parent', ''], /'' is not a directory/],
+  ])('%s is refused: 125', async (_, args, message) => {
+    const own = ['--containment', 'cgroup', '--cgroup-parent', place.path];
+    const { code, stderr } = await finish(start([guardian, ...own, ...args, 'true'], { env: scenario.env }));
+    expect({ code, stderr }).toEqual({ code: 125, stderr: expect.stringMatching(message) });
+    expect(cgroupsBelow(place.path)).toEqual([]);
+  });
 });
 
 describe.skipIf(!usable.includes('namespace') || whyNoMixedUids() !== '')('for nobody', () => {
@@ -181,5 +209,51 @@ describe.skipIf(!usable.includes('namespace'))('the process that stays outside',
     expect((await finish(child)).code).toBe(125);
     expect(isDead(init)).toBe(true);
     expect(scenario.alive()).toEqual([]);
+  });
+
+  it('loses no signal that comes while the namespace is being made', async () => {
+    const ends = new Set<number | string | null>();
+    for (let round = 0; round < scaled(150); round++) {
+      const child = start([guardian, '--containment', 'namespace', '--', 'sleep', '2'], { env: scenario.env });
+      const moment = performance.now() + (round % 30) / 10;
+      await once(child, 'spawn');
+      while (performance.now() < moment);
+      child.kill('SIGTERM');
+      const { code, signal } = await finish(child);
+      ends.add(code ?? signal);
+    }
+    expect([...ends].filter((end) => end !== 143 && end !== 'SIGTERM')).toEqual([]);
+  });
+
+  it('G10: does not wait for a member that a tracer outside holds', async () => {
+    const child = start(
+      [guardian, '--teardown', 'TERM:100ms', '--containment', 'namespace', '--', member, 'wide', '1'],
+      {
+        env: scenario.env,
+      },
+    );
+    const said = await ready(child);
+    const seen = scenario.alive().map(({ pid }) => pid);
+    const [held = 0] = outside('namespace', seen, said.members);
+    await holdByTracer(scenario, held);
+    child.kill('SIGTERM');
+    const { code, stderr } = await finish(child);
+    expect(code).toBe(143);
+    expect(stderr).toContain(`${held} (member) survived, state t`);
+    scenario.leaves();
+  });
+
+  it('leaves the terminal alone in the background: the command that reads it waits for fg', async () => {
+    const env = subjectEnv({ ...scenario.env, P: `${bin} run --containment namespace` });
+    const bash = await Shell.start({ env });
+    scenario.defer(() => bash.close());
+    await bash.line(`$P sh -c 'read -r line; echo "got:$line"' &`);
+    await waitUntil(async () => (await bash.line('jobs')).includes('Stopped') || null, { what: 'the job stopped' });
+    expect(await bash.foreground()).toBe(await bash.pid);
+    bash.type('fg\n');
+    bash.type('hello\n');
+    await bash.expect('got:hello');
+    await bash.expect(Shell.PROMPT);
+    expect(await bash.foreground()).toBe(await bash.pid);
   });
 });

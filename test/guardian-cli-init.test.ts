@@ -32,7 +32,7 @@ describe.skipIf(whyNoPidNamespace() !== '').each(Object.entries(INITS).filter(([
   (name, init) => {
     const own = name === 'procgroup-guardian';
 
-    it('passes on how the command ended, by each of the 31 signals and by code', async () => {
+    it('C2: passes on how the command ended, by each of the 31 signals and by code', async () => {
       const endings = ALL.filter((number) => ![...HARMLESS, ...STOPS, signals.SIGSTOP].includes(number));
       const seen: Record<number, number | null> = {};
       // No core file of a member is wanted.
@@ -44,7 +44,7 @@ describe.skipIf(whyNoPidNamespace() !== '').each(Object.entries(INITS).filter(([
       for (const code of [0, 1, 42, 125, 255]) expect((await run(init, member, 'exit', String(code))).code).toBe(code);
     });
 
-    it('forwards', async () => {
+    it('C2: forwards', async () => {
       const child = start(init, member, 'report-every-signal');
       await ready(child);
       const shown = collect(child);
@@ -86,7 +86,7 @@ describe.skipIf(whyNoPidNamespace() !== '').each(Object.entries(INITS).filter(([
       await finish(child);
     });
 
-    it('reaps what is orphaned, and ends by SIGTERM', async () => {
+    it('C2: reaps what is orphaned, and ends by SIGTERM', async () => {
       // The orphans end when the fifo's writer, the test's stdin, says so.
       const orphans = 'for i in 1 2 3 4 5 6 7 8; do (sh -c "read -r line" & ); done; echo "ready {}"; exec sleep 1000';
       const child = start(init, 'sh', '-c', `exec 3<&0; ${orphans.replace('read -r line', 'read -r line <&3')}`);
@@ -108,7 +108,7 @@ describe.skipIf(whyNoPidNamespace() !== '').each(Object.entries(INITS).filter(([
 );
 
 describe.skipIf(whyNoPidNamespace() !== '')('as PID 1', () => {
-  it('the guardian ends what the command leaves behind by the ladder', async () => {
+  it('C2: the guardian ends what the command leaves behind by the ladder', async () => {
     const child = startInit([guardian, '--teardown', 'TERM:50ms', member, 'leader-exits-first'], { env: scenario.env });
     const begin = performance.now();
     await ready(child);
@@ -123,7 +123,7 @@ describe.skipIf(whyNoPidNamespace() !== '')('as PID 1', () => {
   ];
 
   it.each(HIDDEN)(
-    'and where /proc is not its own but %s, the guardian forwards and ends the group',
+    'C2: and where /proc is not its own but %s, the guardian forwards and ends the group',
     async (_, hide) => {
       const hidden = ['sh', '-c', `${hide}; exec "$@"`, 'sh', guardian];
       const args = ['--report', '/dev/stdout', '--teardown', 'TERM:50ms', '--', member, 'leader-exits-first'];

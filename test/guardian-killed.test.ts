@@ -1,14 +1,13 @@
 // S6: the guardian is SIGKILLed. The supervisor learns it at once, takes down what it can still name, and says so.
 import { once } from 'node:events';
-import { describe, expect, it } from 'vitest';
-import { type ProcessGroup, spawn } from '../dist/index.js';
-import { alive, bears, isDead, newMark, stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
+import { expect, it } from 'vitest';
+import type { ProcessGroup } from '../dist/index.js';
+import { killedAtRandom } from './support/guardian-rounds.js';
+import { stat, waitUntil } from './support/oracle.js';
 import { readReady } from './support/ready.mjs';
 import { startNode } from './support/run-node.js';
-import { scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
-import { quiet } from './support/start.js';
-import { guardiansOf, Pinned, startTree, treeactor } from './support/trees.js';
+import { Pinned, startTree, treeactor } from './support/trees.js';
 
 const scenario = useScenario();
 const teardown = [{ signal: 'SIGTERM', graceMs: 300 }] as const;
@@ -108,47 +107,6 @@ it('S6: control: a tree whose guardian is killed and whose supervisor is dead to
   expect(left().sort()).toEqual(members.sort());
 });
 
-describe('S6: at random moments', () => {
-  const ends = { refused: 0, lost: 0, done: 0 };
-
-  async function round(number: number): Promise<void> {
-    const mark = newMark();
-    const env = { ...scenario.env, ...mark.env };
-    const options = { env, containment: 'tree', stdio: quiet, teardown } as const;
-    const spawning = spawn(treeactor, ['-r', '3', 'mixed'], options).then(
-      (group) => ({ group }),
-      (error: NodeJS.ErrnoException) => ({ error }),
-    );
-    const moment = performance.now() + Math.random() * 12;
-    const ours = () => guardiansOf().find((pid) => bears(pid, mark.id));
-    const guardian = await waitUntil(ours, { everyMs: 0 });
-    while (performance.now() < moment && number % 3 !== 0) await new Promise((resolve) => setImmediate(resolve));
-    process.kill(guardian, 'SIGKILL');
-    const { group, error } = { group: undefined, error: undefined, ...(await spawning) };
-    if (error !== undefined) {
-      expect(error).toMatchObject({ name: 'SpawnError', code: 'ERR_KILLED_BEFORE_EXEC' });
-      ends.refused += 1;
-    } else {
-      if (number % 2 === 0) void group.stop();
-      const report = await group.gone;
-      expect(report).toMatchObject({ empty: true, survivors: [] });
-      if (report.notes.includes('guardian-lost')) ends.lost += 1;
-      else ends.done += 1;
-      for (const stream of group.stdio) stream?.destroy();
-    }
-    expect(alive(mark.id), `round ${number}, ${JSON.stringify(ends)}`).toEqual([]);
-    expect(isDead(guardian)).toBe(true);
-  }
-
-  it('S6: spawn is refused, or the report names the loss; nobody is left', async () => {
-    let next = 0;
-    const lane = async () => {
-      while (next < scaled(150)) await round(next++);
-    };
-    // A round mostly waits: a lost tree is looked for several times, with growing pauses.
-    await Promise.all([lane(), lane(), lane()]);
-    process.stderr.write(`S6: ${JSON.stringify(ends)}\n`);
-    expect(ends.refused + ends.lost).toBeGreaterThan(0);
-    expect(zombieChildrenOf()).toEqual([]);
-  }, 120_000);
-});
+it('S6: at random moments spawn is refused, or the report names the loss; nobody is left', async () => {
+  await killedAtRandom(150, scenario, { containment: 'tree', teardown });
+}, 120_000);

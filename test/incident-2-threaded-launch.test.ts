@@ -10,7 +10,7 @@ import { useScenario } from './support/scenario.js';
 const scenario = useScenario();
 
 it('T1: the example launches beside 22 busy threads, hangs nowhere, and shows whole errors', async () => {
-  const count = scaled(40);
+  const count = scaled(16);
   const main = `${root}examples/incident-2-threaded-launch/main.mjs`;
   const child = spawn(process.execPath, [main, String(count)], {
     env: subjectEnv(scenario.env),

@@ -127,7 +127,7 @@ it('the spawner threads do not grow in number by bursts after idle times', async
     }));
     await burst();
     const before = count();
-    for (let i = 0; i < 30; i++) {
+    for (let i = 0; i < 12; i++) {
       // An idle time, longer than any after which the engine takes a clone for stuck.
       await new Promise((resolve) => setTimeout(resolve, 120));
       await burst();

@@ -112,8 +112,8 @@ it('symlinks, spaces, and a missing interpreter', async () => {
   await expect(output(at('one', 'loop'))).rejects.toMatchObject({ code: 'ELOOP' });
 });
 
-it('a directory that may not be searched is passed over, and gives EACCES if nothing else is found', async () => {
-  if (process.getuid?.() !== 0) return;
+it('a directory that may not be searched is passed over, and gives EACCES if nothing else is found', async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('needs root');
   const hidden = at('hidden');
   mkdirSync(hidden);
   script(join(hidden, 'tool'), '#!/bin/sh\necho hidden\n');

@@ -110,6 +110,17 @@ describe.skipIf(reason !== '')('inside', () => {
     expect(plain(two)).toEqual(plain(one));
   });
 
+  it('the guardian keeps no descriptor but those that it knows of', async () => {
+    const { group } = await startTree(scenario, 'member', ['sleep'], inside);
+    const nulls = () =>
+      openFds(group.mechanism.guardianPid ?? 0)
+        .filter(({ target }) => target === '/dev/null')
+        .map(({ fd }) => fd);
+    await waitUntil(() => [0, 1, 2].every((fd) => nulls().includes(fd)), { what: 'it has dropped the command’s' });
+    expect(nulls()).toEqual([0, 1, 2]);
+    await group.kill();
+  });
+
   it('a failure before exec is told as under a tree, and leaves nothing', async () => {
     await (await spawn(member, ['exit', '0'], { ...inside, stdio: 'ignore' })).gone;
     const before = openFds().length;
@@ -151,11 +162,11 @@ describe.skipIf(reason !== '')('inside', () => {
     await ended;
   });
 
-  it('a member that a tracer outside holds does not hold the report up', async () => {
+  it('a member that a tracer outside holds does not hold the report up', async (context) => {
+    if (spawnSync('strace', ['-V']).status !== 0) return context.skip('no strace');
     scenario.leaves();
     const { group } = await startTree(scenario, 'member', ['sleep'], { ...inside, teardown: [], killWaitMs: 300 });
-    // A stopped tracer, which does not wait for its tracee: strace(1) where it is there.
-    if (spawnSync('strace', ['-V']).status !== 0) return;
+    // A stopped tracer does not wait for its tracee.
     const tracer = nodeSpawn('strace', ['-p', String(group.pid), '-o', '/dev/null'], { stdio: 'ignore' });
     await waitUntil(() => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${group.pid}/status`, 'latin1')), {
       what: 'it is traced',

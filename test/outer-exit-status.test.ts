@@ -1,6 +1,7 @@
 // The outer world sees the supervisor's true end, with and without groups that have to be torn down on the way.
-import { describe, expect, it } from 'vitest';
-import { waitUntil } from './support/oracle.js';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { inLanes, resultOf } from './support/lanes.js';
+import { alive, killMarked, newMark, waitUntil } from './support/oracle.js';
 import { runNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 
@@ -56,6 +57,7 @@ const held = `
   const group = await spawn(member, ['grandchild-ignores-term'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     exitGraceMs: 100,
+    teardown: [{ signal: 'SIGTERM', graceMs: 300 }],
   });
   await readReady(group.stdout);
   group.stdout.destroy();
@@ -65,24 +67,35 @@ const held = `
 // No core files: abort() is one of the ends.
 const noCore = ['sh', '-c', 'ulimit -c 0; exec "$@"', 'sh'];
 
-describe('S7 the outer world sees the true end', () => {
-  const scenario = useScenario();
+const options = { via: noCore, timeoutMs: 30_000 };
 
-  for (const [name, source, code, signal] of ends) {
-    it(`S7 ${name}`, async () => {
-      const options = { env: scenario.env, via: noCore, timeoutMs: 30_000 };
-      const without = await runNode({ source: `const group = null; ${source}` }, options);
-      expect({ code: without.code, signal: without.signal }, 'control: without a group').toEqual({ code, signal });
-      const withGroup = await runNode({ source: held + source }, options);
-      expect({ code: withGroup.code, signal: withGroup.signal }, withGroup.stderr).toEqual({ code, signal });
-      expect(withGroup.ms, 'bounded').toBeLessThan(15_000);
-      if (signal === null) {
-        expect(scenario.alive(), 'an orderly end leaves nobody').toEqual([]);
-        return;
-      }
-      // Death by a signal runs no hook: the leader dies by its parent-death signal, the rest is for `tree`.
-      await waitUntil(() => scenario.alive().length <= 1);
-      scenario.leaves();
-    });
+/** One end, without a group and with one; and who of the group was left right after that. */
+async function see([, source, , signal]: (typeof ends)[number]) {
+  const mark = newMark();
+  try {
+    const env = { ...process.env, ...mark.env };
+    const without = await runNode({ source: `const group = null; ${source}` }, { ...options, env, bare: true });
+    const withGroup = await runNode({ source: held + source }, { ...options, env });
+    // Death by a signal runs no hook: the guardian has to find out.
+    if (signal !== null) await waitUntil(() => alive(mark.id).length === 0).catch(() => {});
+    return { without, withGroup, left: alive(mark.id) };
+  } finally {
+    killMarked(mark.id);
   }
+}
+
+describe('S7 the outer world sees the true end', () => {
+  useScenario();
+  let seen: PromiseSettledResult<Awaited<ReturnType<typeof see>>>[] = [];
+  beforeAll(async () => {
+    seen = await inLanes(3, ends, see);
+  }, 300_000);
+
+  it.each(ends.map(([name, , code, signal], i) => ({ name, code, signal, i })))('S7 $name', ({ code, signal, i }) => {
+    const { without, withGroup, left } = resultOf(seen[i]);
+    expect({ code: without.code, signal: without.signal }, 'control: without a group').toEqual({ code, signal });
+    expect({ code: withGroup.code, signal: withGroup.signal }, withGroup.stderr).toEqual({ code, signal });
+    expect(withGroup.ms, 'bounded').toBeLessThan(15_000);
+    expect(left, 'nobody is left').toEqual([]);
+  });
 });

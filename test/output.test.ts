@@ -79,6 +79,20 @@ it('timeoutMs and an abort end it with what was read so far', async () => {
   await expect(aborted).rejects.toBeInstanceOf(AbortError);
 });
 
+it('takes its options second too, as spawn does, and refuses what it cannot take', async () => {
+  expect(await output('cat', { input: 'y' })).toMatchObject({ code: 0, stdout: 'y' });
+  expect((await output('cat', { input: 'y', encoding: 'buffer' })).stdout).toEqual(Buffer.from('y'));
+  const bad = [
+    output('cat', [], 5 as never),
+    output('cat', 'x' as never),
+    output('cat', { maxBytes: -1 }),
+    output('cat', { stdio: 5 as never }),
+  ];
+  for (const one of bad) await expect(one).rejects.toMatchObject({ name: 'ProcessGroupError' });
+  const nowhere = output('cat', { input: 'y', stdio: 'ignore' });
+  await expect(nowhere).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+});
+
 it('a program that is not there rejects as spawn does', async () => {
   await expect(output('/nowhere')).rejects.toMatchObject({ name: 'SpawnError', code: 'ENOENT', path: '/nowhere' });
 });

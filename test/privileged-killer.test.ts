@@ -59,13 +59,13 @@ describe.skipIf(reason !== '')('G7 a privileged killer', () => {
   }
 
   /** Spawns a group without privilege, puts a member of root into it, and stops it. */
-  async function stopWith(command: readonly string[], timeoutMs = 400): Promise<Answer> {
+  async function stopWith(command: readonly string[], timeoutMs = 400, killWaitMs = 300): Promise<Answer> {
     const source = `
       const group = await spawn(member, ['sleep'], {
         containment: 'group',
         stdio: ['ignore', 'pipe', 'inherit'],
         teardown: [{ signal: 'SIGTERM', graceMs: 300 }],
-        killWaitMs: 300,
+        killWaitMs: ${killWaitMs},
         privilegedKiller: { command: ${JSON.stringify(command)}, timeoutMs: ${timeoutMs} },
       });
       await readReady(group.stdout);
@@ -142,14 +142,14 @@ describe.skipIf(reason !== '')('G7 a privileged killer', () => {
   });
 
   it('G7 it hangs: it is killed at its timeout, the ladder goes on', async () => {
-    const answer = await stopWith([killer, 'hang', log]);
+    const answer = await stopWith([killer, 'hang', log], 250, 900); // however late it starts, its timeout comes before the end
     await survives(answer, 8_000);
     expect(answer.report.notes.join('\n')).toContain('killer-timeout');
     for (const { self } of asked()) await waitUntil(() => isDead(self), { what: `the killer ${self} is dead` });
   });
 
   it('G7 it hangs and cannot be killed: bounded all the same', async () => {
-    const answer = await stopWith([killer, 'stuck', log]);
+    const answer = await stopWith([killer, 'stuck', log], 250, 900);
     const left = asked().map(({ self }) => self);
     scenario.defer(() => {
       for (const pid of left) {

@@ -117,6 +117,20 @@ describe('H2: concurrent first uses', () => {
     await waitUntil(() => scenario.alive().length === 0);
   });
 
+  it('H2: ready() rejects with what is no text: as any other error, and the next use starts afresh', async () => {
+    const odd = Object.create(null);
+    let fail = true;
+    const one = start({
+      backoffMs: 1,
+      ready: (group: ProcessGroup) => (fail ? Promise.reject(odd) : readyLine(group)),
+    });
+    expect(await rejection(one.acquire())).toMatchObject({ code: 'ERR_HELPER_START', cause: odd });
+    fail = false;
+    expect((await one.acquire()).group.pid).toBeGreaterThan(0);
+    await one.close();
+    expect(scenario.alive()).toEqual([]);
+  });
+
   it('H2: ready() throws: its error is the cause, and what was started goes', async () => {
     const cause = new Error('no port');
     const ready = () => {

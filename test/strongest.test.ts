@@ -1,6 +1,7 @@
 // containment 'strongest': what this machine grants, said on the handle; never where it would drop what was asked for.
 import { describe, expect, it } from 'vitest';
 import { spawn } from '../dist/index.js';
+import { type SuperviseOptions, supervise } from '../dist/supervise.js';
 import { announce, boxed, usePlace, whyNoCgroup, whyNoNamespace } from './support/boxes.js';
 import { deny, member } from './support/paths.mjs';
 import { runNodeJson } from './support/run-node.js';
@@ -32,11 +33,27 @@ describe.skipIf(reason !== '')('strongest', () => {
     expect(await group.gone).toMatchObject({ covers: 'namespace' });
   });
 
-  it('else a cgroup, else a tree, else the group', async () => {
+  it('else a cgroup, else a tree; a guardian that cannot be started is an error', async () => {
     expect(await chosen(NO_NAMESPACE)).toBe('cgroup populated');
     expect(await chosen('mount:EPERM')).toBe('cgroup populated');
     expect(await chosen(`${NO_NAMESPACE},mkdirat:EPERM`)).toBe('tree echild');
     expect(await chosen('', {}, { PROCGROUP_TEST_GUARDIAN: '/no/such/guardian' })).toBe('ENOENT at guardian');
+  });
+
+  it('is so for supervise() too', async () => {
+    const became: string[] = [];
+    const run = (options: SuperviseOptions) =>
+      supervise(member, ['exit', '0'], {
+        containment: 'strongest',
+        onRun: ({ mechanism }) => became.push(mechanism.containment),
+        ...options,
+      }).outcome;
+    expect(await run({})).toMatchObject({ kind: 'exited', error: null });
+    expect(await run({ cgroup: boxed('cgroup', place).cgroup ?? {} })).toMatchObject({ kind: 'exited', error: null });
+    expect(became).toEqual(['namespace', 'cgroup']);
+    expect(() => supervise(member, [], { containment: 'strongest', cwd: '' })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }),
+    );
   });
 
   it('with limits is a cgroup or nothing', async () => {

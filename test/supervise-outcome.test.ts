@@ -1,5 +1,6 @@
 // Exactly one outcome, always, and it is what began the teardown.
 import { getEventListeners } from 'node:events';
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { ProcessGroup } from '../dist/index.js';
 import { type Outcome, type SuperviseOptions, supervise } from '../dist/supervise.js';
@@ -43,6 +44,10 @@ describe('what ends it', () => {
     const before = await start('sleep', { signal: AbortSignal.abort(new Error('never mind')) }).outcome;
     expect(before).toMatchObject({ kind: 'aborted', reason: 'abort', runs: 1, exit: null, report: null });
     expect(before.error).toEqual({ name: 'Error', message: 'never mind' });
+    let beats = 0;
+    const beat = () => void beats++;
+    await start('sleep', { signal: AbortSignal.abort(), lease: { beat, leaseMs: 60_000 } }).outcome;
+    expect(beats, 'a lease that nobody needs any more is not renewed').toBe(0);
     const early = new AbortController();
     const pending = start('sleep', { signal: early.signal });
     early.abort();
@@ -169,6 +174,16 @@ describe('what ends it', () => {
     expect(kinds.size, [...kinds].join()).toBeGreaterThan(1);
     expect(scenario.alive()).toEqual([]);
   });
+});
+
+it('outcome: comes also where an error cannot be read', async () => {
+  const reason = {
+    get [inspect.custom]() {
+      throw new Error('on purpose');
+    },
+  };
+  const { kind, error } = await start('sleep', { signal: AbortSignal.abort(reason) }).outcome;
+  expect({ kind, error }).toEqual({ kind: 'aborted', error: { name: 'object', message: '[unreadable]' } });
 });
 
 it('outcome: is plain data', async () => {

@@ -26,7 +26,7 @@ function node(source: string): Pty {
 const ended = { code: 0, signal: null };
 
 describe('isolation inherit', () => {
-  it('keeps Ctrl-C: the terminal signals the child with us', async () => {
+  it('G14: keeps Ctrl-C: the terminal signals the child with us', async () => {
     const pty = node(`
       const interrupted = new Promise((resolve) => process.on('SIGINT', resolve));
       const open = setInterval(() => {}, 60_000);
@@ -46,7 +46,7 @@ describe('isolation inherit', () => {
 });
 
 describe('isolation group', () => {
-  it('keeps the session, and hides the child from Ctrl-C', async () => {
+  it('G14: keeps the session, and hides the child from Ctrl-C', async () => {
     const pty = node(`
       const child = await spawn('sh', ['-c', 'echo ready; exec sleep 1000'], { isolation: 'group', stdio: 'inherit' });
       process.on('SIGINT', async () => {
@@ -76,8 +76,10 @@ describe('foreground', () => {
     ['Ctrl-C', 'exec sleep 1000', INTERRUPT, 'null,SIGINT'],
   ] as const;
 
-  it.each(ENDS)('hands the terminal over before exec and takes it back after %s', async (_, script, typed, end) => {
-    const pty = node(`
+  it.each(ENDS)(
+    'G14: hands the terminal over before exec and takes it back after %s',
+    async (_, script, typed, end) => {
+      const pty = node(`
       const child = await spawn('sh', ['-c', 'echo ready; ' + ${JSON.stringify(script)}], { foreground: true, stdio: 'inherit' });
       say('pgid', child.pgid);
       const { code, signal } = await child.exited;
@@ -85,18 +87,19 @@ describe('foreground', () => {
       say('end', code + ',' + signal);
       process.stdin.once('data', (text) => { say('parent reads', text); process.exit(0); });
     `);
-    const [, pgid] = await pty.expect(/pgid:(\d+)\r\n/);
-    if (!pty.output.includes('ready')) await pty.expect('ready');
-    expect(await pty.foreground()).toBe(Number(pgid));
-    pty.type(typed);
-    await pty.expect(`end:${end}`);
-    expect(await pty.foreground()).toBe(await pty.pid);
-    pty.type('mine\n');
-    await pty.expect('parent reads:mine');
-    expect(await pty.end).toEqual(ended);
-  });
+      const [, pgid] = await pty.expect(/pgid:(\d+)\r\n/);
+      if (!pty.output.includes('ready')) await pty.expect('ready');
+      expect(await pty.foreground()).toBe(Number(pgid));
+      pty.type(typed);
+      await pty.expect(`end:${end}`);
+      expect(await pty.foreground()).toBe(await pty.pid);
+      pty.type('mine\n');
+      await pty.expect('parent reads:mine');
+      expect(await pty.end).toEqual(ended);
+    },
+  );
 
-  it('takes the terminal back after a teardown of a group whose leader had gone', async () => {
+  it('G14: takes the terminal back after a teardown of a group whose leader had gone', async () => {
     const pty = node(`
       const child = await spawn('sh', ['-c', 'sleep 1000 & echo ready'], { foreground: true, stdio: 'inherit' });
       await child.exited;
@@ -109,7 +112,7 @@ describe('foreground', () => {
     expect(await pty.end).toEqual(ended);
   });
 
-  it('leaves the terminal with us where the program does not start', async () => {
+  it('G14: leaves the terminal with us where the program does not start', async () => {
     const pty = node(`
       await spawn('/no/such/file', [], { foreground: true, stdio: 'inherit' }).catch((error) => say('code', error.code));
       process.stdin.once('data', () => process.exit(0));
@@ -120,7 +123,7 @@ describe('foreground', () => {
     expect(await pty.end).toEqual(ended);
   });
 
-  it('with a session of its own is refused', async () => {
+  it('G14: with a session of its own is refused', async () => {
     const pty = node(`
       await spawn('true', [], { foreground: true, isolation: 'session' }).catch((error) => say('code', error.code));
     `);

@@ -31,7 +31,7 @@ async function ownsTerminal(bash: Shell): Promise<void> {
 }
 
 describe('Ctrl-C', () => {
-  it('ends the command, and the shell goes on', async () => {
+  it('C3: ends the command, and the shell goes on', async () => {
     const bash = await shell();
     bash.type(`$P sh -c '${READY}; exec sleep 1000'\n`);
     await bash.expect('ready');
@@ -43,7 +43,7 @@ describe('Ctrl-C', () => {
   });
 
   // Not a shell with a trap: that holds a signal back until its `read` returns.
-  it.each(['group', 'inherit', 'session'])('is received once with --isolation %s', async (isolation) => {
+  it.each(['group', 'inherit', 'session'])('C3: is received once with --isolation %s', async (isolation) => {
     const bash = await shell();
     bash.type(`$P --isolation ${isolation} ${member} report-every-signal\n`);
     const [, json = ''] = await bash.expect(/ready (\{.*\})/);
@@ -63,7 +63,7 @@ describe('Ctrl-C', () => {
 });
 
 describe('Ctrl-Z', () => {
-  it('stops the job; fg gives the terminal back to the command', async () => {
+  it('C3: stops the job; fg gives the terminal back to the command', async () => {
     const bash = await shell();
     // The inner shell is ready: its parent is past vfork, where SIGTSTP would not stop it.
     bash.type(`$P sh -c 'sh -c "echo re\\"\\"ady; exec cat"; echo "e"nd'\n`);
@@ -86,7 +86,7 @@ describe('Ctrl-Z', () => {
     await ownsTerminal(bash);
   });
 
-  it('twice, then bg: the command runs on in the background and takes no terminal', async () => {
+  it('C3: twice, then bg: the command runs on in the background and takes no terminal', async () => {
     const bash = await shell();
     bash.type(`$P sh -c '${READY}; kill -TSTP $$; echo on"e"; kill -TSTP $$; echo tw"o"; exit 7'\n`);
     await bash.expect(/ready.*Stopped.*@>/s);
@@ -101,7 +101,7 @@ describe('Ctrl-Z', () => {
 });
 
 describe('the background', () => {
-  it('read stops the job by SIGTTIN; fg lets it read', async () => {
+  it('C3: read stops the job by SIGTTIN; fg lets it read', async () => {
     const bash = await shell();
     await bash.line(`$P sh -c 'read -r line; echo "got:$line"' &`);
     const job = await lastJob(bash);
@@ -116,7 +116,7 @@ describe('the background', () => {
     await ownsTerminal(bash);
   });
 
-  it('job ends without touching the terminal', async () => {
+  it('C3: job ends without touching the terminal', async () => {
     const bash = await shell();
     await bash.line(`$P sh -c 'exit 5' &`);
     await bash.line('wait $!');
@@ -124,7 +124,7 @@ describe('the background', () => {
     await ownsTerminal(bash);
   });
 
-  it('job is killed by the shell’s kill %1', async () => {
+  it('C3: job is killed by the shell’s kill %1', async () => {
     const bash = await shell();
     await bash.line('$P sleep 1000 &');
     const job = await lastJob(bash);
@@ -135,7 +135,7 @@ describe('the background', () => {
 });
 
 describe('the window', () => {
-  it('change reaches the command', async () => {
+  it('C3: change reaches the command', async () => {
     const bash = await shell();
     bash.type(`$P bash -c 'trap "stty size; exit 0" WINCH; ${READY}; while :; do read -r -t 1; done'\n`);
     await bash.expect('ready');
@@ -156,7 +156,7 @@ describe('the parent shell keeps its terminal', () => {
     ['after a session of its own', '--isolation session true', 0],
     ['after none of its own', '--isolation inherit true', 0],
     ['after an unknown option', '--nope', 125],
-  ])('%s', async (_, command, status) => {
+  ])('C3: %s', async (_, command, status) => {
     const bash = await shell();
     await bash.line(`$P ${command}`);
     expect(await bash.status()).toBe(status);
@@ -168,7 +168,7 @@ describe('the parent shell keeps its terminal', () => {
 });
 
 describe('a pipeline', () => {
-  it('leaves the terminal to its other parts', async () => {
+  it('C3: leaves the terminal to its other parts', async () => {
     const bash = await shell();
     bash.type(`$P seq 3 | sh -c 'cat > /dev/null; ${READY}; read -r line < /dev/tty; echo "got:$line"'\n`);
     await bash.expect('ready');
@@ -177,7 +177,7 @@ describe('a pipeline', () => {
     await bash.expect(Shell.PROMPT);
   });
 
-  it('gives the terminal to a command that reads it', async () => {
+  it('C3: gives the terminal to a command that reads it', async () => {
     const bash = await shell();
     bash.type(`$P sh -c '${READY}; read -r line; echo "got:$line"' | cat\n`);
     await bash.expect('ready');
@@ -187,7 +187,7 @@ describe('a pipeline', () => {
     await ownsTerminal(bash);
   });
 
-  it('is interrupted as one', async () => {
+  it('C3: is interrupted as one', async () => {
     const bash = await shell();
     bash.type(`$P sh -c '${READY}; exec sleep 1000' | cat\n`);
     await bash.expect('ready');
@@ -201,7 +201,7 @@ describe('a pipeline', () => {
 });
 
 describe('without a shell', () => {
-  it('Ctrl-Z does not stop for ever what nobody would continue', async () => {
+  it('C3: Ctrl-Z does not stop for ever what nobody would continue', async () => {
     const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}; read -r line; echo "got:$line"`], {
       env: scenario.env,
     });
@@ -213,7 +213,7 @@ describe('without a shell', () => {
     expect(await pty.end).toEqual({ code: 0, signal: null });
   });
 
-  it('a hang-up ends the command, and the status says so', async () => {
+  it('C3: a hang-up ends the command, and the status says so', async () => {
     const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}:$$; exec sleep 1000`], { env: scenario.env });
     scenario.defer(() => pty.close());
     const [, pid] = await pty.expect(/ready:(\d+)\r\n/);
@@ -224,7 +224,7 @@ describe('without a shell', () => {
 });
 
 describe('the terminal’s modes', () => {
-  it('stay as the command leaves them', async () => {
+  it('C3: stay as the command leaves them', async () => {
     const bash = await shell();
     await bash.line('$P stty -ixon');
     expect(await bash.line('stty -a')).toContain(' -ixon');

@@ -106,6 +106,18 @@ describe.skipIf(reason !== '')('E5: a member that changed its uid by a setuid pr
     expect(scenario.alive().map((one) => one.pid)).toEqual([pid]);
   });
 
+  it('E5: output() of a leader that cannot be ended settles, with its report', async () => {
+    scenario.leaves();
+    const source = `
+      const { code, signal, truncated, exit, report } = await procgroup.output(${JSON.stringify(program)}, ['setuid-member', '1'], {
+        containment: 'group', timeoutMs: 300, teardown: [], killWaitMs: 300 });
+      console.log(JSON.stringify({ code, signal, truncated, status: exit.status, empty: report.empty, cause: report.cause }));
+      process.exit(0);`;
+    const answer = await runNodeJson({ source }, { env: scenario.env, via: unprivileged, timeoutMs: 20_000 });
+    const nobodyKnows = { code: null, signal: null, truncated: true, status: 'unknown' };
+    expect(answer).toEqual({ ...nobodyKnows, empty: false, cause: 'timeout' });
+  });
+
   it('E5: a survivor is waited for without a busy loop', async () => {
     scenario.leaves();
     const { ms, cpuMs } = await runNodeJson<{ ms: number; cpuMs: number }>(

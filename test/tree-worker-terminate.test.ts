@@ -80,7 +80,7 @@ const subject = (rounds: number) => ({
 });
 
 it('T7: Worker.terminate() while trees start, end and are torn down: no crash, no orphan, no zombie', async () => {
-  const run = await runNodeJson<{ before: { threads: number }; after: { threads: number } }>(subject(scaled(400)), {
+  const run = await runNodeJson<{ before: { threads: number }; after: { threads: number } }>(subject(scaled(200)), {
     env: scenario.env,
     timeoutMs: 290_000,
   });

@@ -1,11 +1,14 @@
 // Two copies of the built package in one process: each has its engine, neither takes the other's children.
 import { describe, expect, it } from 'vitest';
+import { announce, boxed, usePlace, whyNoCgroup } from './support/boxes.js';
 import { install } from './support/installed.js';
 import { runNode, runNodeJson } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 
 describe('two copies of the package in one process', () => {
   const scenario = useScenario();
+  const place = usePlace();
+  const reason = announce('two-copies: cgroup', whyNoCgroup());
 
   const copy = () => install(scenario).index;
 
@@ -39,6 +42,24 @@ describe('two copies of the package in one process', () => {
       { args: [copy()], env: scenario.env },
     );
     expect(answer).toEqual({ distinct: true, right: 100, empty: [true, true], zombies: 0 });
+  });
+
+  it.skipIf(reason !== '')('both have leaves below the same parent', async () => {
+    const answer = await runNodeJson<unknown[]>(
+      {
+        source: `
+          const second = await import(process.argv.at(-1));
+          const options = { ...${JSON.stringify(boxed('cgroup', place))}, stdio: 'ignore' };
+          const groups = [];
+          for (const copy of [procgroup, second, procgroup, second]) groups.push(await copy.spawn(member, ['sleep'], options));
+          const leaves = new Set(groups.map(({ mechanism }) => mechanism.cgroupPath));
+          const reports = await Promise.all(groups.map((group) => group.kill()));
+          console.log(JSON.stringify([leaves.size, ...reports.map(({ empty }) => empty)]));`,
+      },
+      { args: [copy()], env: scenario.env },
+    );
+    expect(answer).toEqual([4, true, true, true, true]);
+    expect(place.leaves()).toEqual([]);
   });
 
   it('each tears down at exit what it holds', async () => {

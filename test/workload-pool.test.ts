@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { channels, type ExitMessage } from '../dist/index.js';
 import { WorkloadError, WorkloadPool, type WorkloadPoolOptions } from '../dist/workload.js';
 import { isDead, waitUntil } from './support/oracle.js';
 import { runNode, runNodeJson } from './support/run-node.js';
@@ -122,6 +123,22 @@ describe('a pool', () => {
     });
     expect(await told).toBe(1);
   });
+});
+
+it('an idle process whose end has been told is not used', async () => {
+  const pool = open({ size: 1 });
+  await pool.ready();
+  const [pid = 0] = nodes();
+  const value = new Promise((resolve, reject) => {
+    const told = ({ group }: ExitMessage) => {
+      if (group.pid !== pid) return;
+      channels.exit.unsubscribe(told);
+      run(pool, 'default', 1).then(resolve, reject);
+    };
+    channels.exit.subscribe(told);
+  });
+  process.kill(pid, 'SIGKILL');
+  expect(await value).toBe(1);
 });
 
 describe('its end', () => {

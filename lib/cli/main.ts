@@ -21,8 +21,16 @@ const FAILED = 125;
 
 type Command = (args: readonly string[]) => Promise<number>;
 
-// Loaded on demand. `run` is not among them: bin/procgroup becomes the guardian for it.
+const tell = (text: () => string) => async () => async () => {
+  await printLines([text()]);
+  return 0;
+};
+const help = tell(() => HELP.trimEnd());
+const ownVersion = tell(version);
+
+// Loaded on demand. `run` and `sweep` are not among them: bin/procgroup becomes the guardian for them.
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  ...{ '--help': help, '-h': help, help, '--version': ownVersion, '-V': ownVersion },
   kill: async () => (await import('./kill.js')).kill,
   tree: async () => (await import('./tree.js')).tree,
   doctor: async () => (await import('./doctor.js')).doctor,
@@ -38,14 +46,6 @@ async function main(args: readonly string[]): Promise<number> {
   if (name === undefined) {
     warn('procgroup: no command given: run, sweep, kill, tree or doctor (procgroup --help)');
     return FAILED;
-  }
-  if (name === '--help' || name === '-h' || name === 'help') {
-    await printLines([HELP.trimEnd()]);
-    return 0;
-  }
-  if (name === '--version' || name === '-V') {
-    await printLines([version()]);
-    return 0;
   }
   const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (load === undefined) {

@@ -67,6 +67,7 @@ Error Engine::name_cgroup(Job* job, std::string* words, int* directory) {
   static std::string& found = *new std::string;
   static std::string& left = *new std::string;  // the cgroup that this process was moved out of, for limits
   static uint64_t found_at = 0, leaves = 0;
+  static bool named = false;
   Limits limits;
   std::string& block = job->limit_block;
   if (!block.empty()) block.push_back('\0');
@@ -75,7 +76,8 @@ Error Engine::name_cgroup(Job* job, std::string* words, int* directory) {
   Error error;
   pthread_mutex_lock(&mutex);
   bool ours = job->cgroup_parent.empty() && limits.empty();
-  if (prefix.empty()) name_leaves(&prefix);
+  if (!named) named = name_leaves(&prefix);
+  if (leaves == 0) leaves = now_ns();  // another copy of this addon in the process counts elsewhere
   if (job->cgroup_parent.empty() && !left.empty()) {
     job->leaf = left;
   } else if (ours && !found.empty() && now_ns() - found_at < kFoundFor) {

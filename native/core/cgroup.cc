@@ -80,7 +80,7 @@ int remove_below(int parent, const char* name, int depth) {
 
 }  // namespace
 
-void name_leaves(Vec<char>* out) {
+bool name_leaves(Vec<char>* out) {
   ProcFs proc;
   ProcStat self = {};
   struct stat space = {};
@@ -94,6 +94,7 @@ void name_leaves(Vec<char>* out) {
     append_number(part, out);
   }
   out->push('.');
+  return parts[1] != 0 && parts[2] != 0;
 }
 
 void controller_of(const char* file, char* out, size_t size) {

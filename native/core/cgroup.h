@@ -16,8 +16,9 @@ class ProcFs;
 
 constexpr char kLeafPrefix[] = "procgroup.";
 
-// All of it but the number, which append_number() adds.
-void name_leaves(Vec<char>* out);
+// All of it but the number, which append_number() adds. False: start time or namespace are not known (a full descriptor
+// table, a /proc of others), and 0.
+bool name_leaves(Vec<char>* out);
 
 // File and value in turn: what is written to a new leaf.
 using Limits = Vec<const char*>;

@@ -83,7 +83,7 @@ pid_t name_to_pid(const char* name) {
 bool ProcFs::open(int high_fd) {
   high_fd_ = high_fd;
   dir_.reset(move_high(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), high_fd));
-  spare_.reset(move_high(::open("/dev/null", O_RDONLY | O_CLOEXEC), high_fd));
+  take_spare();
   // A /proc of another PID namespace knows us by another number, or not at all.
   char self[16];
   ssize_t n = dir_.valid() ? readlinkat(dir_.get(), "self", self, sizeof self - 1) : -1;
@@ -92,12 +92,18 @@ bool ProcFs::open(int high_fd) {
   return dir_.valid();
 }
 
+void ProcFs::take_spare() {
+  spare_.reset(move_high(::open("/dev/null", O_RDONLY | O_CLOEXEC), high_fd_));
+  spent_ = !spare_.valid();
+}
+
 // A full table is answered from the spare descriptor, which is taken again after the call.
 int ProcFs::open_at(const char* path, int flags) {
   int fd = openat(dir_.get(), path, flags | O_CLOEXEC);
   error_ = fd >= 0 ? 0 : errno;
   if ((error_ != EMFILE && error_ != ENFILE) || !spare_.valid()) return fd;
   spare_.reset();
+  spent_ = true;
   fd = openat(dir_.get(), path, flags | O_CLOEXEC);
   error_ = fd >= 0 ? 0 : errno;
   return fd;
@@ -109,7 +115,7 @@ ssize_t ProcFs::read_file(const char* path, char* buffer, size_t size) {
   ssize_t n = read(fd, buffer, size - 1);
   int err = errno;
   close(fd);
-  if (!spare_.valid()) spare_.reset(move_high(::open("/dev/null", O_RDONLY | O_CLOEXEC), high_fd_));
+  if (spent_) take_spare();
   if (n < 0) return -err;
   buffer[n] = 0;
   return n;

@@ -36,7 +36,7 @@ class ProcFs {
  public:
   // Opens /proc once, with a spare descriptor for a full table, at or above `high_fd`. False: no usable /proc.
   bool open(int high_fd);
-  // A /proc of somebody else's PID namespace, with its numbers.
+  // A /proc of somebody else's PID namespace, with its numbers; without a spare descriptor, whose number nobody knows.
   void use(Fd&& directory) { dir_ = static_cast<Fd&&>(directory); }
   bool usable() const { return dir_.valid(); }
   int directory() const { return dir_.get(); }
@@ -86,12 +86,14 @@ class ProcFs {
 
  private:
   bool rewind();
+  void take_spare();
   pid_t next();  // 0: end, -1: error
   int open_at(const char* path, int flags);
   ssize_t read_file(const char* path, char* buffer, size_t size);
 
   Fd dir_;
   Fd spare_;
+  bool spent_ = false;  // to be taken again
   int high_fd_ = -1;
   int error_ = 0;  // errno of the last open
   Vec<char> entries_;

@@ -79,7 +79,8 @@ Error CgroupBox::open(Fd&& parent, const char* leaf, const Limits& limits, int h
 
 // A file that is not there belongs to a controller that the parent does not hand down yet.
 Error CgroupBox::set(const char* file, const char* value, int index) {
-  int r = write_cgroup(leaf_.get(), file, value);
+  // A write of nothing succeeds, and sets nothing.
+  int r = *value == 0 ? -EINVAL : write_cgroup(leaf_.get(), file, value);
   char controller[32];
   controller_of(file, controller, sizeof controller);
   if (r == -ENOENT && controller[0] != 0) {
@@ -121,15 +122,17 @@ void CgroupBox::on_event() {
 }
 
 void CgroupBox::read_events() {
-  if (!events_.valid()) {  // the descriptor table is full
-    populated_ = cgroup_populated(leaf_.get()) > 0;
+  if (!events_.valid()) {  // the descriptor table is full, or the leaf is gone
+    populated_ = cgroup_populated(leaf_.get()) != 0;
     return;
   }
   char text[256];
   ssize_t n = pread(events_.get(), text, sizeof text - 1, 0);
   text[n > 0 ? n : 0] = 0;
-  populated_ = n > 0 ? cgroup_value(text, "populated") != 0 : errno != ENODEV;  // removed by somebody: it was empty
+  bool removed = n < 0 && errno == ENODEV;  // by somebody: it was empty
+  populated_ = !removed && cgroup_value(text, "populated") != 0;
   frozen_ = cgroup_value(text, "frozen") == 1;
+  if (removed) events_.reset();  // poll would report it for ever
 }
 
 void CgroupBox::add_members(ProcFs& proc, Vec<ProcStat>* members) {

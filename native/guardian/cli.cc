@@ -37,8 +37,6 @@ int Run::run() {
       return kFailed;
     }
   }
-  uint64_t mask = 0;
-  syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof mask);
   int r = guard_.prepare(false, kFirstOwn, options_.scope);
   if (r < 0) {
     on_failed(make_error(-r, Stage::Guardian, "signalfd"));
@@ -53,12 +51,12 @@ int Run::run() {
       return status_;
     }
   }
-  start(mask);
+  start();
   while (!finished_) wait();
   return status_;
 }
 
-void Run::start(uint64_t signal_mask) {
+void Run::start() {
   // A parent that ignores SIGCHLD is not told how its children end. sigaction(2).
   reset_action(SIGCHLD);
   terminal_.find(kFirstOwn);
@@ -74,7 +72,7 @@ void Run::start(uint64_t signal_mask) {
   config_.timeout_ns = options_.timeout_ns;
   Command command = {options_.command[0], nullptr, options_.command, options_.command_count, environ};
   // We have no handlers: every disposition but SIGCHLD's is the one that we were started with, and stays so.
-  guard_.start(command, config_, ~uint64_t{0}, owns_terminal_ && terminal_.ours() ? terminal_.fd() : -1, signal_mask);
+  guard_.start(command, config_, ~uint64_t{0}, owns_terminal_ && terminal_.ours() ? terminal_.fd() : -1, signal_mask_);
 }
 
 void Run::wait() {
@@ -122,6 +120,7 @@ void Run::on_signals() {
     }
   } while (n == sizeof infos);
   if (child) guard_.on_child();
+  hand_on_early();  // its start may have been heard meanwhile, and nothing else would wake us
   int stopped = stopped_;
   stopped_ = 0;
   if (stopped != 0 && !guard_.leader_exited()) command_stopped(stopped);
@@ -148,7 +147,11 @@ void Run::received_early(const struct signalfd_siginfo& info) {
   int sig = static_cast<int>(info.ssi_signo);
   int target = options_.rewrite[sig];
   bool ends = target == SIGTERM || target == SIGINT || target == SIGQUIT || target == SIGHUP;
-  if (ends && !is_ignored(target) && !guard_.hear_verdict()) {
+  if (ends && !is_ignored(target)) {
+    if (guard_.hear_verdict()) {  // exec has just succeeded
+      hand_on_early();
+      return received(info);
+    }
     early_signal_ = target;
     return guard_.begin(Cause::Stop, false, 0);
   }
@@ -209,6 +212,7 @@ void Run::command_stopped(int sig) {
     if (owns_terminal_) send(SIGCONT);
     return;
   }
+  if (used_terminal && outside_fd() >= 0) return stop_outside(sig);
   if (!terminal_.found() && !stop_requested_) return;
   bool by_us = translated_ || sig == SIGTSTP;
   stop_requested_ = translated_ = false;
@@ -222,10 +226,11 @@ void Run::on_started(const Leader& leader) {
   placed_ = {leader.pid(), leader.pgid()};
   if (guard_.box() != nullptr) box_started();
   guard_.release_start();  // first: its descriptor is not among our own
-  int own[5 + kBoxFds] = {guard_.signal_fd(), stop_signal_.own_fd(), guard_.leader().pidfd(), terminal_.fd(),
-                          report_file_.fd()};
-  size_t boxed = guard_.box() != nullptr ? guard_.box()->descriptors(own + 5) : 0;
-  drop_command_descriptors(own, 5 + boxed);
+  int own[6 + kBoxFds] = {guard_.signal_fd(), stop_signal_.own_fd(), guard_.leader().pidfd(),
+                          terminal_.fd(),     report_file_.fd(),     -1};
+  size_t boxed = guard_.box() != nullptr ? guard_.box()->descriptors(own + 6) : 0;
+  if (options_.containment == Containment::Namespace) own[5] = outside_fd();
+  drop_command_descriptors(own, 6 + boxed);
   if (!report_file_.waits_for_reader() && chdir("/") != 0) return;
 }
 
@@ -239,9 +244,16 @@ void run_command(char** argv) {
   Options options;
   int status = parse_options(argv, &options);
   if (status != kGoOn) _exit(status);
-  if (options.containment == Containment::Namespace) become_init();
-  Run run(options);
-  _exit(run.run());  // nothing is left to destroy that the kernel does not
+  bool init = options.containment == Containment::Namespace;
+  uint64_t mask = 0;
+  if (init)
+    mask = become_init();
+  else
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof mask);
+  Run run(options, mask);
+  status = run.run();
+  if (init) tell_outside(status);
+  _exit(status);  // nothing is left to destroy that the kernel does not
 }
 
 }  // namespace procgroup

@@ -1,8 +1,10 @@
 // Containments that the kernel keeps, on the command line.
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -10,18 +12,26 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cli_fds.h"
 #include "cli_run.h"
 #include "cli_text.h"
 #include "core/cgroup.h"
 #include "core/group.h"
 #include "core/namespaces.h"
+#include "core/spawn.h"
 
 namespace procgroup {
 namespace {
 
 constexpr int kFirstOwn = 3;
 
-int g_outer_proc = -1;
+constexpr uint64_t kLastWait = 1'000'000'000;  // for init's end: the kernel holds it back while a member cannot die
+
+constexpr uint16_t kStop = 0x100;  // plus a signal: what init says outside that is no exit status
+
+// Of init; 0: none.
+int g_outer_proc = 0;
+int g_outside = 0;  // whoever is outside reads from its other end
 
 [[noreturn]] void give_up(const char* what, int err) {
   Text text;
@@ -46,32 +56,38 @@ void set_up(const IdMaps* maps) {
 }
 
 // The end of our namespace's processes has left the terminal to a group that is empty.
-void take_terminal_back(pid_t owner) {
-  if (owner != getpgrp()) return;
-  for (int fd = 0; fd <= 2; fd++) {
-    pid_t now = tcgetpgrp(fd);
-    if (now > 0 && now != owner && killpg_guarded(now, 0) == -ESRCH) tcsetpgrp(fd, owner);
-  }
-}
-
-pid_t terminal_owner() {
-  for (int fd = 0; fd <= 2; fd++) {
-    pid_t owner = tcgetpgrp(fd);
-    if (owner >= 0) return owner;
-  }
-  return -1;
+void take_terminal_back(Terminal* terminal) {
+  pid_t now = tcgetpgrp(terminal->fd());
+  if (now > 0 && killpg_guarded(now, 0) == -ESRCH) terminal->take_back_from(now);
 }
 
 // Outside: whatever is sent to us is for init, but for what the terminal sends to its whole foreground group, which
-// init is in as well.
-[[noreturn]] void stay_outside(pid_t init, pid_t terminal) {
+// init is in as well. `ended` gives the status before init's end, which may not come while a tracer holds a member.
+[[noreturn]] void stay_outside(pid_t init, Terminal* terminal, bool had_terminal, int alive, int ended) {
   uint64_t all = ~uint64_t{0};
-  int signals = static_cast<int>(syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC));
-  for (;;) {
-    WaitStatus status;
-    if (sys_waitid_exit(-1, init, 0, &status) < 0 || status.ready) {
-      take_terminal_back(terminal);
-      _exit(status.ready && status.signal == 0 ? status.code : kFailed);
+  int signals = static_cast<int>(syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK));
+  signals = move_high(signals, kFirstOwn);
+  const int own[] = {signals, terminal->fd(), alive, ended};
+  drop_command_descriptors(own, sizeof own / sizeof *own);
+  bool unused = chdir("/") == 0;
+  (void)unused;
+  int status = kFailed;
+  for (uint64_t until = kNever;;) {
+    WaitStatus end;
+    bool gone = sys_waitid_exit(-1, init, 0, &end) < 0 || end.ready;
+    uint64_t now = now_ns();
+    if (gone || now >= until) {
+      if (had_terminal) take_terminal_back(terminal);
+      _exit(!end.ready ? status : end.signal == 0 ? end.code : kFailed);
+    }
+    struct pollfd polled[] = {{signals, POLLIN, 0}, {until == kNever ? ended : -1, POLLIN, 0}};
+    poll(polled, 2, until == kNever ? -1 : static_cast<int>((until - now) / 1'000'000) + 1);
+    uint16_t told = kFailed;  // also where init has died
+    if (polled[1].revents != 0 && read(ended, &told, sizeof told) > 0 && (told & kStop)) {
+      StopSignal().stop(told & ~kStop);
+    } else if (polled[1].revents != 0) {
+      status = told;
+      until = now_ns() + kLastWait;
     }
     struct signalfd_siginfo info = {};
     if (read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
@@ -83,15 +99,17 @@ pid_t terminal_owner() {
 
 }  // namespace
 
-void become_init() {
+uint64_t become_init() {
   IdMaps maps;
   bool user = !has_sys_admin();
   if (user) maps.fill();
-  pid_t terminal = terminal_owner();
-  g_outer_proc = fcntl(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), F_DUPFD_CLOEXEC, kFirstOwn);
+  Terminal terminal;
+  terminal.find(kFirstOwn);
+  bool had_terminal = terminal.ours();
+  g_outer_proc = move_high(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), kFirstOwn);
   if (g_outer_proc < 0) give_up("/proc cannot be opened", errno);
-  int alive[2];  // its other end is ours alone: an end of file says that we are dead
-  if (pipe2(alive, O_CLOEXEC) != 0) give_up("pipe2", errno);
+  int alive[2], ended[2];  // an end of file says that the other side is dead
+  if (pipe2(alive, O_CLOEXEC | O_NONBLOCK) != 0 || pipe2(ended, O_CLOEXEC) != 0) give_up("pipe2", errno);
   uint64_t all = ~uint64_t{0}, before = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   reset_action(SIGCHLD);
@@ -100,17 +118,43 @@ void become_init() {
   if (pid < 0) give_up("the namespaces cannot be made", errno);
   if (pid > 0) {
     close(alive[0]);
-    stay_outside(static_cast<pid_t>(pid), terminal);
+    close(ended[1]);
+    stay_outside(static_cast<pid_t>(pid), &terminal, had_terminal, move_high(alive[1], kFirstOwn),
+                 move_high(ended[0], kFirstOwn));
   }
   close(alive[1]);
+  close(ended[0]);
+  g_outside = move_high(ended[1], kFirstOwn);
   set_up(user ? &maps : nullptr);
   // From our parent, which is outside, SIGKILL reaches an init too. prctl(2).
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  fcntl(alive[0], F_SETFL, O_NONBLOCK);
   char none;
   if (read(alive[0], &none, 1) == 0) _exit(kFailed);
   close(alive[0]);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
+  return before;
+}
+
+int outside_fd() { return g_outside > 0 ? g_outside : -1; }
+
+void tell_outside(int status) {
+  uint16_t told = static_cast<uint16_t>(status);
+  if (write(g_outside, &told, sizeof told) < 0) return;  // it is dead, and so are we
+}
+
+void stop_outside(int sig) { tell_outside(kStop | sig); }
+
+// Our group and the terminal's foreground group as the outer /proc shows them: inside both are 0, whichever they are.
+bool in_foreground_outside() {
+  char text[512];
+  if (g_outer_proc <= 0 || read_cgroup(g_outer_proc, "self/stat", text, sizeof text) < 0) return true;
+  enum { kState, kParent, kGroup, kSession, kTerminal, kForeground, kFields };
+  int fields[kFields] = {};
+  const char* at = strrchr(text, ')');
+  for (int i = 0; i < kFields && at != nullptr; i++) {
+    at = strchr(at, ' ');
+    if (at != nullptr) fields[i] = atoi(++at);
+  }
+  return at != nullptr && fields[kGroup] == fields[kForeground];
 }
 
 Error Run::enter_box() {
@@ -124,7 +168,7 @@ Error Run::enter_box() {
     error = find_cgroup_parent(options_.cgroup_parent, options_.limits, &mount, &parent);
     if (error.failed()) return error;
     name_leaves(&name);
-    name.push('0');
+    name.push('1');  // 0 is what a supervisor moves itself into
     name.push(0);
     Fd directory(move_high(open(parent.data(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), kFirstOwn));
     if (!directory.valid()) return make_error(errno, Stage::Cgroup, "open");

@@ -8,6 +8,8 @@ namespace procgroup {
 
 int Run::status_of(const Report& report) const {
   if (report.cause == Cause::Timeout) return kTimedOut;
+  // By SIGKILL of ours, which came when its exec had just succeeded.
+  if (early_signal_ != 0 && exit_.signal == SIGKILL) return 128 + early_signal_;
   if (exit_.ready) return exit_.signal != 0 ? 128 + exit_.signal : exit_.code;
   Text text;
   warn(text.add("the exit status of the command is unknown"));

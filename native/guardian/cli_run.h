@@ -16,11 +16,12 @@ constexpr int kTimedOut = 124, kFailed = 125, kNotExecutable = 126, kNotFound = 
 
 class Run : public GuardListener {
  public:
-  explicit Run(const Options& options) : options_(options), guard_(this) {}
+  // `signal_mask`: the command's.
+  Run(const Options& options, uint64_t signal_mask) : options_(options), signal_mask_(signal_mask), guard_(this) {}
   int run();
 
  private:
-  void start(uint64_t signal_mask);
+  void start();
   void wait();
   void on_signals();
   void on_stop_signal();
@@ -45,6 +46,7 @@ class Run : public GuardListener {
   void on_gone(const Report& report) override;
 
   const Options& options_;
+  uint64_t signal_mask_;
   Config config_ = {};  // read by the command until its exec
   Guard guard_;
   Terminal terminal_;
@@ -68,7 +70,12 @@ class Run : public GuardListener {
 };
 
 // The rest of this run takes place in a new PID namespace, of which this process, from here on its child, is init; the
-// process that was called stays outside and hands on signals and the exit status. Does not come back on failure.
-void become_init();
+// process that was called stays outside and hands on signals and the exit status. Every signal is blocked from here on:
+// what comes meanwhile must not be lost on an init. Returns the mask as it was. Does not come back on failure.
+uint64_t become_init();
+// Of an init that become_init() has made; -1: none.
+int outside_fd();
+void tell_outside(int status);
+void stop_outside(int sig);  // as the command has stopped: the shell sees it, and fg continues both
 
 }  // namespace procgroup

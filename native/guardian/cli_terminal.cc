@@ -18,7 +18,9 @@ void Terminal::find(int high_fd) {
   }
 }
 
-bool Terminal::ours() const { return fd_.valid() && tcgetpgrp(fd_.get()) == own_; }
+bool Terminal::ours() const {
+  return fd_.valid() && tcgetpgrp(fd_.get()) == own_ && (own_ != 0 || in_foreground_outside());
+}
 
 bool Terminal::hand_to(pid_t pgid) { return tcsetpgrp(fd_.get(), pgid) == 0; }
 

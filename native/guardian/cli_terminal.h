@@ -25,6 +25,9 @@ class Terminal {
   pid_t own_ = 0;
 };
 
+// Our own group is one of an outer PID namespace, and the terminal's foreground group. True where that cannot be seen.
+bool in_foreground_outside();
+
 // Our group has other members, a pipeline's or a script's, which need the terminal as well.
 bool shares_group();
 

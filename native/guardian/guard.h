@@ -64,8 +64,8 @@ class Guard {
   // Before exec there is nothing to be graceful to: what has not become the command yet is killed, and on_failed
   // follows.
   void begin(Cause cause, bool kill, uint64_t grace_cap_ns);
-  void set_unheard() { unheard_ = true; }
-  int forward(int sig);  // to the leader's group only; 0 or a negative errno
+  void supervisor_ended();  // nobody hears of survivors from now on
+  int forward(int sig);     // to the leader's group only; 0 or a negative errno
   uint64_t deadline() const;
   void on_deadline(uint64_t now);
 
@@ -99,6 +99,7 @@ class Guard {
   void settle();
   void finish(bool empty);
   void fail(const Error& error);
+  bool may_kill_somebody();
   void kill_unheard();
   void name_survivors();
   void tell_refused(int sig);

@@ -175,7 +175,7 @@ bool parse_value(Option option, const char* value, Options* options) {
       return true;
     case Option::CgroupParent:
       options->cgroup_parent = value;
-      return true;
+      return *value != 0 || refuse(value, 0, "is not a directory");
     case Option::Limit:
       return parse_limit(value, options);
     case Option::Teardown:

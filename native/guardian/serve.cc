@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,8 +22,14 @@ namespace procgroup {
 namespace {
 
 constexpr int kOwnDescriptors = 512;  // ours live from here where strays are inherited
+constexpr int kMostOwn = 32;
 constexpr int kMostBusyRounds = 32;
 constexpr int kMostOrders = 1024;  // more than a socket holds
+
+bool has_room() {
+  uint64_t limit[2] = {};
+  return syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, limit) == 0 && limit[0] >= kOwnDescriptors + kMostOwn;
+}
 
 }  // namespace
 
@@ -49,10 +56,10 @@ bool Service::read_config(Config* config) {
 }
 
 // Copies of the command's descriptors would keep its pipes open after its end.
-void Service::drop_command_descriptors(const Config& config) {
+void Service::drop_command_descriptors() {
   dropped_ = true;
   guard_.release_start();
-  sys_close_range(0, (config.close_strays ? config.stdio_count : kOwnDescriptors) - 1);
+  sys_close_range(0, own_from_ - 1);
   if (open("/dev/null", O_RDWR) == 0) {
     dup2(0, 1);
     dup2(0, 2);
@@ -65,8 +72,11 @@ int Service::run(const Command& command) {
   Config config;
   if (!read_config(&config)) return 1;
   int high_fd = -1;
+  own_from_ = config.stdio_count;
   if (!config.close_strays) {
-    high_fd = kOwnDescriptors;
+    // Without that room ours stay right behind the command's, and copies of the strays stay open.
+    if (has_room()) own_from_ = kOwnDescriptors;
+    high_fd = own_from_;
     socket_.reset(move_high(socket_.release(), high_fd));
     if (supervisor_.valid()) supervisor_.reset(move_high(supervisor_.release(), high_fd));
   }
@@ -84,13 +94,13 @@ int Service::run(const Command& command) {
   // Nothing to reset: the engine's child has, and exec kept it so.
   constexpr uint64_t kKeepAll = ~uint64_t{0};
   guard_.start(command, config, kKeepAll, tty_.get());
-  while (!finished_ || (!unsent_.empty() && !alone_)) wait(config);
+  while (!finished_ || (!unsent_.empty() && !alone_)) wait();
   // The end of a process takes the kernel a while, on a processor that the supervisor's thread may be waiting for.
   sched_yield();
   return 0;
 }
 
-void Service::wait(const Config& config) {
+void Service::wait() {
   enum { kSignals, kSocket, kSupervisor, kVerdict, kLeader, kWatch, kSources };
   struct pollfd polled[kSources] = {
       {guard_.signal_fd(), POLLIN, 0},
@@ -107,7 +117,7 @@ void Service::wait(const Config& config) {
   struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
   int ready = ppoll(polled, kSources, deadline == kNever ? nullptr : &timeout, nullptr);
   // While there is nothing to tell; but a tree that never stops dying must not keep the command's pipes open.
-  if (drop_due && (ready == 0 || ++busy_rounds_ > kMostBusyRounds)) drop_command_descriptors(config);
+  if (drop_due && (ready == 0 || ++busy_rounds_ > kMostBusyRounds)) drop_command_descriptors();
   bool ended = polled[kSupervisor].revents != 0 || (polled[kSocket].revents & POLLHUP);
   if (ended || (polled[kSocket].revents & POLLIN)) on_socket();  // first: the last order may have been a release
   if (ended) supervisor_ended();
@@ -175,8 +185,7 @@ void Service::supervisor_ended() {
   if (alone_) return;
   alone_ = true;
   unsent_.clear();
-  guard_.set_unheard();
-  if (!guard_.released()) guard_.begin(Cause::Exit, false, 0);
+  guard_.supervisor_ended();
 }
 
 int serve(int socket, int supervisor, const Command& command) {

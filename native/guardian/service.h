@@ -13,10 +13,10 @@ class Service : public GuardListener {
   int run(const Command& command);
 
  private:
-  void wait(const Config& config);
+  void wait();
   bool read_config(Config* config);
   bool supervisor_dead();
-  void drop_command_descriptors(const Config& config);
+  void drop_command_descriptors();
   void on_signals();
   void on_socket();
   void on_order(const OrderMessage& order);
@@ -52,6 +52,7 @@ class Service : public GuardListener {
   Fd tty_;
   pid_t tty_owner_ = 0;
   bool finished_ = false;
+  int own_from_ = 0;      // our descriptors are at or above it
   bool dropped_ = false;  // the command's descriptors are not open here any more
   bool paused_ = false;   // as told
   int busy_rounds_ = 0;

@@ -40,7 +40,7 @@ enum class State : uint8_t { Reaped, Abandoned, InUse, Foreign, Failed };
 const char* const kStates[] = {"reaped", "abandoned", "in-use", "foreign", "failed"};
 
 struct Owner {
-  uint64_t pid, start, space;
+  uint64_t pid, start, space, number;
 };
 
 // "procgroup.PID.START.NAMESPACE.NUMBER"
@@ -53,7 +53,7 @@ bool parse_owner(const char* name, Owner* out) {
     for (parts[i] = 0; *at >= '0' && *at <= '9'; at++) parts[i] = parts[i] * 10 + static_cast<uint64_t>(*at - '0');
     if (*at++ != (i < 3 ? '.' : 0)) return false;
   }
-  *out = {parts[0], parts[1], parts[2]};
+  *out = {parts[0], parts[1], parts[2], parts[3]};
   return true;
 }
 
@@ -94,7 +94,9 @@ bool Sweep::owner_lives(const Owner& owner, bool* known) {
   ProcStat stat;
   *known = true;
   if (owner.space == own_space_) {
-    return proc_.stat(static_cast<pid_t>(owner.pid), &stat) && stat.start_time == owner.start && stat.alive();
+    bool taken = proc_.stat(static_cast<pid_t>(owner.pid), &stat) && stat.alive();
+    *known = !taken || owner.start != 0;
+    return taken && stat.start_time == owner.start;
   }
   bool lives = false;
   bool whole = proc_.scan([&](const ProcStat& process) {
@@ -133,7 +135,7 @@ int Sweep::reap(int parent, const char* name, int leaf) {
     uint64_t now = now_ns();
     if (now >= end) return -EBUSY;
     char text[256];
-    if (pread(events.get(), text, sizeof text - 1, 0) < 0) return -errno;
+    if (pread(events.get(), text, sizeof text - 1, 0) < 0 && errno != ENODEV) return -errno;
     if (cgroup_populated(leaf) == 0) break;
     struct pollfd polled = {events.get(), POLLPRI, 0};
     poll(&polled, 1, static_cast<int>((end - now) / 1'000'000) + 1);
@@ -150,6 +152,10 @@ bool Sweep::leaf(int parent, const char* path, const char* name, const Owner& ow
   // Its guardian holds the lock; and so do we while we reap. Not tried while the owner lives: a guardian that is about
   // to take it must not find it taken.
   bool in_use = owner_lives(owner, &known) || flock(leaf.get(), LOCK_EX | LOCK_NB) != 0;
+  // Where a supervisor moved itself nobody is contained. Who lives there was started otherwise: the guardian of another
+  // leaf, which may be in the middle of its ladder, or a process that was left running on purpose.
+  in_use |= known && owner.number == 0 && cgroup_populated(leaf.get()) != 0;
+  in_use |= in_cgroup(proc_, getpid(), name);  // we would not live to tell
   State state = in_use ? State::InUse : known ? State::Abandoned : State::Foreign;
   int r = state == State::Abandoned && !list ? reap(parent, name, leaf.get()) : 1;
   if (r <= 0) state = r < 0 ? State::Failed : State::Reaped;
@@ -159,7 +165,7 @@ bool Sweep::leaf(int parent, const char* path, const char* name, const Owner& ow
 
 void Sweep::tell(const char* path, const Owner& owner, size_t processes, State state, int err) {
   const char* name = kStates[static_cast<int>(state)];
-  if (state == State::Abandoned || state == State::Failed) status = 1;
+  if (status == 0 && (state == State::Abandoned || state == State::Failed)) status = 1;
   if (!json) {
     out_.add(name).add(" ").printable(path).add(", owner ").add(static_cast<int64_t>(owner.pid)).add(", ");
     out_.add(static_cast<int64_t>(processes)).add(processes == 1 ? " process" : " processes");

@@ -72,6 +72,17 @@ void Tree::held_zombies(Vec<ProcStat>* out) {
   });
 }
 
+// SIGKILL makes an end of whoever may be signalled and is not in an uninterruptible wait: there it is pending already.
+bool Guard::may_kill_somebody() {
+  Vec<ProcStat> members;
+  tree().descendants(&members);
+  for (const ProcStat& member : members) {
+    Fd pidfd(tree().handle(member.pid));
+    if (member.state != 'D' && signal_process(pidfd.get(), member.pid, 0) == 0) return true;
+  }
+  return false;
+}
+
 // Nobody hears of survivors, so none may be left that more rounds can kill, however short the ladder's last wait is.
 void Guard::kill_unheard() {
   long pause = kFreezePause;
@@ -81,7 +92,16 @@ void Guard::kill_unheard() {
     nanosleep(&wait, nullptr);
     if (pause < kLongestUnheardPause) pause *= 2;
     reap();
+    if (!may_kill_somebody()) return;
   }
+}
+
+void Guard::supervisor_ended() {
+  unheard_ = true;
+  if (released_) return;
+  // They have been named, in news that nobody reads any more. (A box is closed by then; it was killed as a whole.)
+  if (state_ == GuardState::Survivors && box_ == nullptr) return kill_unheard();
+  begin(Cause::Exit, false, 0);
 }
 
 void Guard::name_survivors() {

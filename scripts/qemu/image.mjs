@@ -1,9 +1,9 @@
 // An initramfs with Node, this checkout as it is built, and the test suite's dependencies. For machine.mjs.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { root } from '../support.mjs';
-import { STARTED } from './machine.mjs';
+import { init } from './machine.mjs';
 
 const FOLDERS = ['bin', 'sbin', 'dev', 'proc', 'sys', 'tmp', 'etc', 'root', 'usr/bin', 'usr/sbin', 'project'];
 /** What the suite reads of the checkout. */
@@ -35,8 +35,8 @@ function closure(names) {
   return found;
 }
 
-function put(image, file) {
-  const target = join(image, file);
+function put(image, file, place = file) {
+  const target = join(image, place);
   mkdirSync(dirname(target), { recursive: true });
   rmSync(target, { force: true });
   cpSync(file, target, { dereference: true });
@@ -50,9 +50,9 @@ function installLibraries(image, path) {
   }
 }
 
-/** Copies a program of the host to the same place in the image, with what it is linked with. */
-export function install(image, path) {
-  put(image, path);
+/** Copies a program of the host into the image, to the same place unless another is named, with what it is linked with. */
+export function install(image, path, place = path) {
+  put(image, path, place);
   installLibraries(image, path);
 }
 
@@ -64,22 +64,20 @@ export function whyNoImage(busybox = '/bin/busybox') {
 }
 
 /**
- * Lays out the file system in the folder `image`: busybox, Node, the checkout under /project, and /init, which mounts what a
- * system has (cgroup v2 alone, at /sys/fs/cgroup), runs `commands` (lines of sh, in /project, not as pid 1) and powers off.
- * For another architecture than the host's, `addPrograms(image)` puts its own Node there, and `busybox` is of it.
+ * Lays out the file system in the folder `image`: busybox, what `addPrograms(image)` puts there, the checkout under /project,
+ * and /init, which runs `command`, a line of shell, in /project.
  */
-export function layOut({ image, commands, busybox = '/bin/busybox', packages = ['vitest'], addPrograms, nodePath }) {
+export function layOut({ image, command, environment, busybox = '/bin/busybox', packages = ['vitest'], addPrograms }) {
   for (const name of FOLDERS) mkdirSync(join(image, name), { recursive: true });
   cpSync(busybox, join(image, 'bin/busybox'), { dereference: true });
-  // By the host's own where the image's is of another architecture: the applets are the same.
-  const list = [busybox, '/bin/busybox'].map((file) => spawnSync(file, ['--list'], { encoding: 'utf8' }).stdout);
-  for (const applet of (list.find(Boolean) ?? '').split('\n').filter(Boolean)) {
+  const applets = spawnSync(busybox, ['--list'], { encoding: 'utf8' }).stdout.split('\n').filter(Boolean);
+  for (const applet of applets) {
     for (const place of ['bin', 'usr/bin']) {
       const path = join(image, place, applet);
       if (!existsSync(path)) symlinkSync('/bin/busybox', path);
     }
   }
-  addPrograms?.(image);
+  addPrograms(image);
   for (const name of CHECKOUT.filter((entry) => existsSync(join(root, entry)))) {
     cpSync(join(root, name), join(image, 'project', name), {
       recursive: true,
@@ -105,31 +103,7 @@ export function layOut({ image, commands, busybox = '/bin/busybox', packages = [
   writeFileSync(join(image, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n');
   writeFileSync(join(image, 'etc/group'), 'root:x:0:\nnogroup:x:65534:\n');
   writeFileSync(join(image, 'etc/hosts'), '127.0.0.1 localhost\n');
-  // setsid: the commands are not pid 1, since tests look at their own children and at who adopts orphans.
-  const init = `#!/bin/sh
-echo '${STARTED}'
-export PATH=${dirname(nodePath ?? process.execPath)}:/usr/sbin:/sbin:/usr/bin:/bin HOME=/root CI=1
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm
-mount -t devpts devpts /dev/pts
-mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /tmp
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-ln -sf /proc/self/fd /dev/fd
-ip link set lo up
-cd /project
-setsid sh /commands </dev/null
-poweroff -f
-`;
-  writeFileSync(join(image, 'commands'), `${commands.join('\n')}\n`);
-  writeFileSync(join(image, 'init'), init, { mode: 0o755 });
-}
-
-/** Packs the folder into an initramfs. */
-export function pack(image, archive) {
-  execFileSync('sh', ['-c', 'cd "$1" && find . | cpio -o -H newc --quiet | gzip -1 > "$2"', 'sh', image, archive], {
-    stdio: 'inherit',
-  });
+  const PATH = `${dirname(process.execPath)}:/usr/sbin:/sbin:/usr/bin:/bin`;
+  const script = init({ PATH, HOME: '/root', CI: '1', ...environment }, `cd /project && ${command}`);
+  writeFileSync(join(image, 'init'), script, { mode: 0o755 });
 }

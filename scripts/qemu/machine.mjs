@@ -1,119 +1,167 @@
-// A virtual machine of one architecture under qemu-system: its kernel (a package of Debian's), and a run of it from an
-// initramfs to its end. For every script that needs a kernel of its own; scripts/qemu/image.mjs makes the initramfs.
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+// A virtual machine of one architecture under qemu-system: its kernel (a package of Debian's), its initramfs, and a run of it
+// until it is off. For every script that needs a kernel of its own.
+import { execFileSync, spawn } from 'node:child_process';
+import { accessSync, closeSync, constants, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { debianFiles, debianNeeds, standsFor } from '../debian.mjs';
 
 /**
- * By process.arch. `debian`: the architecture as Debian names it; `kernel`: the package that depends on its newest kernel
- * with a serial console, an initramfs and cgroup v2 built in.
+ * By process.arch. `kernel`: Debian's package that stands for its newest kernel with a serial console, an initramfs and
+ * cgroup v2 built in. Debian's older qemu cannot set arch-capabilities under a nested KVM.
  */
-export const MACHINES = {
+const MACHINES = {
   x64: {
-    qemu: 'qemu-system-x86_64',
+    program: 'qemu-system-x86_64',
     debian: 'amd64',
     kernel: 'linux-image-cloud-amd64',
     console: 'ttyS0',
-    args: ['-cpu', 'max,arch-capabilities=off'] /* an old qemu cannot set it under a nested KVM */,
+    args: ['-cpu', 'max,arch-capabilities=off'],
   },
   arm64: {
-    qemu: 'qemu-system-aarch64',
+    program: 'qemu-system-aarch64',
     debian: 'arm64',
     kernel: 'linux-image-arm64',
     console: 'ttyAMA0',
     args: ['-M', 'virt', '-cpu', 'cortex-a72'],
   },
 };
+const RELEASE = 'bookworm';
 
-const works = (program) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
+/** What a machine of that architecture needs here: programs and files. */
+export const machineNeeds = (arch) => ({
+  ...debianNeeds,
+  programs: [MACHINES[arch].program, 'cpio', 'find', ...debianNeeds.programs],
+});
 
-/** Why no machine of that architecture can be run here, or ''. */
-export function whyNoMachine(arch) {
-  const missing = [MACHINES[arch].qemu, 'cpio', 'gzip'].filter((program) => !works(program));
-  return missing.length === 0 ? '' : `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing`;
+/** Debian's kernel for that architecture: the path of its image, and its package's name. Nothing is installed. */
+export function debianKernel(downloads, arch) {
+  const { debian, kernel } = MACHINES[arch];
+  const from = { release: RELEASE, arch: debian };
+  const name = standsFor(downloads, from, kernel, /linux-image-\d\S*/);
+  const boots = join(debianFiles(downloads, { ...from, paths: ['./boot'] }, [name]), 'boot');
+  return {
+    kernel: join(
+      boots,
+      readdirSync(boots).find((file) => file.startsWith('vmlinuz-')),
+    ),
+    name,
+  };
 }
 
-function text(file, args) {
-  const { status, stdout, stderr, error } = spawnSync(file, args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
-  return stdout;
+/** An initramfs of folders, each of which is laid over those before it. Not compressed: to unpack it would take longer. */
+export function pack(folders, archive) {
+  writeFileSync(archive, '');
+  const out = openSync(archive, 'a');
+  for (const folder of folders) {
+    // The whole of Node in one pipe of the shell, rather than in our memory.
+    const list = 'find . -print0 | cpio --null --create --format=newc --quiet --owner=0:0';
+    execFileSync('sh', ['-ec', list], { cwd: folder, stdio: ['ignore', out, 'inherit'] });
+  }
+  closeSync(out);
 }
+
+const STARTED = 'procgroup: init';
 
 /**
- * Downloads Debian's kernel into `folder` and gives the path of its image. Nothing is installed. For another architecture
- * than the host's, `dpkg --add-architecture` and `apt-get update` must have made its packages known.
+ * What init does before and after `command`, a line of shell: the file systems that the suite expects, cgroup v2 alone among
+ * them. Prints TEST-RC=status. init is not the command itself: tests look at their own children and at who adopts orphans.
  */
-export function fetchKernel(arch, folder) {
-  const { kernel, debian } = MACHINES[arch];
-  const [, depended] =
-    /^ *Depends: (linux-image-\S+)/m.exec(text('apt-cache', ['depends', `${kernel}:${debian}`])) ?? [];
-  if (!depended) throw new Error(`apt knows no kernel by the name of ${kernel}:${debian}`);
-  const name = `${depended.replace(/:\w+$/, '')}:${debian}`;
-  const got = spawnSync('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', 'download', name], {
-    cwd: folder,
-    encoding: 'utf8',
-  });
-  const file = readdirSync(folder).find((entry) => /^linux-image-.*\.deb$/.test(entry));
-  if (got.status !== 0 || !file) throw new Error(`apt-get download ${name}: ${got.stderr.trim()}`);
-  text('sh', [
-    '-c',
-    `dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards './boot/vmlinuz-*'`,
-    'sh',
-    join(folder, file),
-    folder,
-  ]);
-  const image = readdirSync(join(folder, 'boot')).find((entry) => entry.startsWith('vmlinuz-'));
-  return join(folder, 'boot', image);
+export const init = (environment, command) => `#!/bin/sh
+echo '${STARTED}'
+export ${Object.entries(environment)
+  .map(([name, value]) => `${name}='${value}'`)
+  .join(' ')}
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ln -s /proc/self/fd /dev/fd
+for i in stdin:0 stdout:1 stderr:2; do ln -s /proc/self/fd/\${i#*:} /dev/\${i%:*}; done
+busybox ip link set lo up
+hostname procgroup-test
+uname -srm
+setsid sh -c '${command}' < /dev/null
+echo "TEST-RC=$?"
+poweroff -f
+`;
+
+function usable(device) {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
-/** What /init of scripts/qemu/image.mjs prints first. */
-export const STARTED = 'procgroup: init';
 const KVM_PATIENCE_MS = 30_000;
 
-async function bootWith(accelerator, { arch, kernel, initrd, memoryMib = 3000, cpus = 2, timeoutMs = 30 * 60_000 }) {
+async function bootBy(accelerator, { arch, kernel, initrd, memoryMiB = 3_000, cpus = 2, timeoutMs = 7_200_000 }) {
   const machine = MACHINES[arch];
-  const child = spawn(
-    machine.qemu,
-    [
-      ...machine.args,
-      ...['-accel', accelerator, '-smp', String(cpus), '-m', String(memoryMib)],
-      ...['-nographic', '-nic', 'none', '-no-reboot', '-kernel', kernel, '-initrd', initrd],
-      ...['-append', `console=${machine.console} quiet panic=-1`],
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    output += text.replaceAll('\r', '');
-    process.stdout.write(text);
+  const args = [
+    ...[...machine.args, '-accel', accelerator, '-smp', String(cpus), '-m', String(memoryMiB)],
+    ...['-nographic', '-nic', 'none', '-no-reboot', '-kernel', kernel, '-initrd', initrd],
+    ...['-append', `console=${machine.console} quiet panic=-1`],
+  ];
+  const qemu = spawn(machine.program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve, reject) => {
+    qemu.once('exit', resolve).once('error', reject);
   });
-  const kill = () => child.kill('SIGKILL');
-  const timer = setTimeout(kill, timeoutMs);
-  const started = () => output.includes(STARTED);
-  const patience = accelerator === 'kvm' ? setTimeout(() => started() || kill(), KVM_PATIENCE_MS) : undefined;
-  process.once('exit', kill);
-  const [code, signal] = await once(child, 'close');
-  clearTimeout(timer);
-  clearTimeout(patience);
-  process.removeListener('exit', kill);
-  return { output, started: started(), end: signal ?? code };
+  const end = () => qemu.kill('SIGKILL');
+  process.once('exit', end);
+  const timer = setTimeout(() => {
+    console.error(`the machine is ended after ${timeoutMs / 1000} s`);
+    end();
+  }, timeoutMs);
+  const patience = accelerator === 'kvm' ? setTimeout(end, KVM_PATIENCE_MS) : undefined;
+  const lines = [];
+  let started = false;
+  try {
+    for await (const line of createInterface({ input: qemu.stdout })) {
+      const text = line.replace(/\r$/, '');
+      if (text.includes(STARTED)) {
+        started = true;
+        clearTimeout(patience);
+      }
+      lines.push(text);
+      console.log(text);
+    }
+    await ended;
+  } finally {
+    clearTimeout(timer);
+    clearTimeout(patience);
+    process.removeListener('exit', end);
+    end();
+  }
+  return { lines, started };
 }
 
 /**
- * Boots, prints the machine's console, and resolves with all of it once the machine has powered itself off. Rejects where it
- * ends otherwise, or has not ended after `timeoutMs` (default 30 minutes; it is killed then). `accelerator`: 'kvm', 'tcg', or
- * 'auto': KVM where the host has it for this architecture and a machine does start by it, since a nested one may hang.
+ * Boots; prints the console and gives its lines once the machine is off. One that takes longer is ended. `accelerator`: 'kvm',
+ * 'tcg', or 'auto': KVM where the host has it for this architecture and a machine does start by it, since a nested one may hang.
  */
 export async function boot({ accelerator = 'auto', ...machine }) {
-  const kvm = machine.arch === process.arch && existsSync('/dev/kvm');
+  const kvm = machine.arch === process.arch && usable('/dev/kvm');
   const ways = accelerator === 'auto' ? (kvm ? ['kvm', 'tcg'] : ['tcg']) : [accelerator];
   let result;
   for (const way of ways) {
-    result = await bootWith(way, machine);
+    result = await bootBy(way, machine);
     if (result.started) break;
-    console.log(`no machine started by ${way} (${result.end})`);
+    console.error(`no machine started by ${way}`);
   }
-  if (result.end !== 0) throw new Error(`${MACHINES[machine.arch].qemu} ended with ${result.end}`);
-  return result.output;
+  return result.lines;
+}
+
+/** What a run of the suite in the machine came to, by what its reporter and init have printed. */
+export function suiteResult(label, lines) {
+  const counts = lines.map((line) => /^(.+): (\d+) passed, (\d+) failed, (\d+) skipped$/.exec(line)).find(Boolean);
+  const status = lines.map((line) => /^TEST-RC=(\d+)$/.exec(line)?.[1]).find(Boolean);
+  if (!counts) return { label, passed: 0, failed: 1, skipped: 0 };
+  const [passed, failed, skipped] = counts.slice(2).map(Number);
+  return { label, passed, failed: status === '0' ? failed : Math.max(failed, 1), skipped };
 }

@@ -1,21 +1,17 @@
 // Containments that the kernel keeps: a place for the leaves of one test file, and an oracle for them that reads the
 // hierarchy itself.
 import { spawnSync } from 'node:child_process';
-import { chownSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import type { CgroupOptions, SpawnOptions } from '../../dist/index.js';
-import { waitUntil } from './oracle.js';
+import { cgroupMount, cgroupsBelow, ownName, PLACE, removeCgroup } from './remains.js';
 import { UID } from './unprivileged.js';
+
+export { cgroupMount, cgroupsBelow };
 
 export type Box = 'cgroup' | 'namespace';
 export const boxes: readonly Box[] = ['cgroup', 'namespace'];
-
-/** Where cgroup v2 is mounted, also where it stands below the older hierarchies; undefined: nowhere. */
-export const cgroupMount: string | undefined = readFileSync('/proc/self/mounts', 'utf8')
-  .split('\n')
-  .map((line) => line.split(' '))
-  .find(([, , type]) => type === 'cgroup2')?.[1];
 
 /** Why leaves cannot be made here, or ''. */
 export function whyNoCgroup(): string {
@@ -70,19 +66,6 @@ export function announce(file: string, reason: string): string {
   return reason;
 }
 
-/** All cgroups below a directory, as paths below it. */
-export function cgroupsBelow(directory: string, prefix = ''): string[] {
-  let entries: string[] = [];
-  try {
-    entries = readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name);
-  } catch {
-    return [];
-  }
-  return entries.flatMap((name) => [prefix + name, ...cgroupsBelow(join(directory, name), `${prefix}${name}/`)]);
-}
-
 /** Processes of one cgroup. */
 export function processesIn(directory: string): number[] {
   return readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
@@ -100,7 +83,7 @@ export interface Place {
 
 /** A parent of its own for the leaves of a file; after each test none is left in it. Call at the top of the file. */
 export function usePlace(): Place {
-  const path = join(cgroupMount ?? '/', `pgtest.${process.pid}`);
+  const path = join(cgroupMount ?? '/', ownName(PLACE));
   const leaves = () => cgroupsBelow(path);
   beforeAll(() => {
     if (cgroupMount !== undefined) mkdirSync(path);
@@ -108,11 +91,7 @@ export function usePlace(): Place {
   afterEach(async () => {
     if (cgroupMount === undefined) return;
     const left = leaves();
-    for (const name of left.reverse()) {
-      writeFileSync(join(path, name, 'cgroup.kill'), '1');
-      await waitUntil(() => readFileSync(join(path, name, 'cgroup.events'), 'utf8').includes('populated 0'));
-      rmdirSync(join(path, name));
-    }
+    for (const name of left.reverse()) await removeCgroup(join(path, name));
     expect(left, 'cgroups that the test left behind').toEqual([]);
   });
   afterAll(() => {

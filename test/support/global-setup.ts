@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:f
 import { MARK, newMark, preparePreloading, subjectEnv } from './environment.mjs';
 import { alive, killMarked } from './oracle.js';
 import { build, sources } from './paths.mjs';
+import { useTemporaryFolder } from './remains.js';
 
 const flags = ['-O1', '-g', '-Wall', '-Wextra', '-std=gnu11', '-pthread'];
 
@@ -30,7 +31,7 @@ export function compileTools(): void {
   }
 }
 
-export default function setup(): () => void {
+export default async function setup(): Promise<() => void> {
   compileTools();
   preparePreloading();
   const { id, env } = newMark();
@@ -38,14 +39,16 @@ export default function setup(): () => void {
   // A sanitizer's runtime: the workers load the addon too. In them it is put aside again.
   const { LD_PRELOAD } = subjectEnv();
   if (LD_PRELOAD !== undefined) process.env.LD_PRELOAD = LD_PRELOAD;
+  const removeFolder = await useTemporaryFolder();
   // Vitest's workers bear the mark itself; what they start bears one below it.
   return () => {
     const left = alive(`${id}.`);
-    if (left.length === 0) return;
     killMarked(`${id}.`);
+    const folders = removeFolder();
+    if (left.length === 0 && folders.length === 0) return;
     const names = left.map(({ pid, state, cmdline }) => `  ${pid} ${state} ${cmdline}`);
     // Vitest prints an error of a teardown, and exits 0 all the same.
     process.exitCode = 1;
-    throw new Error(`processes of this run are still alive:\n${names.join('\n')}`);
+    throw new Error(`left by this run:\n${[...names, ...folders.map((name) => `  ${name}`)].join('\n')}`);
   };
 }

@@ -13,6 +13,8 @@ export interface RoundOptions {
   containment?: SpawnOptions['containment'];
   /** More of the spawn options. */
   options?: SpawnOptions;
+  /** How many trees the supervisor has at a time (default 1). */
+  trees?: number;
   /** Called with the supervisor's pid just before it is killed. */
   victims?: (supervisor: number) => void;
   random?: () => number;

@@ -1,5 +1,5 @@
-// Rounds of: a supervisor builds and tears down trees without end, is SIGKILLed at a random moment, and nobody may be left.
-// Used by the suite for a hundred rounds and by scripts/test-long.mjs for a thousand.
+// Rounds of: a supervisor builds and tears down trees without end, some at a time, is SIGKILLed at a random moment, and nobody
+// may be left. Used by the suite, and by scripts/test-long.mjs for a thousand rounds.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { subjectEnv } from './environment.mjs';
@@ -12,18 +12,21 @@ const SLACK_MS = 1_000;
 /** One turn of the subject is over within this on an idle machine; a round's moment is drawn from it. */
 const SPAN_MS = 160;
 
-const subject = (containment, more) => `
+const subject = (containment, trees, more) => `
   import { spawn } from ${JSON.stringify(`${dist}index.js`)};
   const options = { containment: '${containment}', stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
     teardown: [{ signal: 'SIGTERM', graceMs: ${GRACE_MS} }], ...${JSON.stringify(more)} };
   await (await spawn('/bin/true', [], { stdio: 'ignore' })).gone;
   process.stdout.write('ready {}\\n');
-  for (let turn = 0; ; turn++) {
-    const group = await spawn(${JSON.stringify(`${build}treeactor`)}, ['-r', '3', 'mixed'], options);
-    // Every other turn the teardown begins while the tree is still being built.
-    if (turn % 2 === 0) await new Promise((resolve) => group.stdio[3].once('data', resolve));
-    await group.stop();
-    group.stdio[3].destroy();
+  for (let tree = 0; tree < ${trees}; tree++) turns(tree);
+  async function turns(first) {
+    for (let turn = first; ; turn++) {
+      const group = await spawn(${JSON.stringify(`${build}treeactor`)}, ['-r', '3', 'mixed'], options);
+      // Every other turn the teardown begins while the tree is still being built.
+      if (turn % 2 === 0) await new Promise((resolve) => group.stdio[3].once('data', resolve));
+      await group.stop();
+      group.stdio[3].destroy();
+    }
   }`;
 
 /**
@@ -32,13 +35,14 @@ const subject = (containment, more) => `
 export async function sigkillRound({
   containment = 'tree',
   options = {},
+  trees = 1,
   victims = undefined,
   random = Math.random,
   lateMs = 10_000,
 } = {}) {
   const mark = newMark();
   const env = subjectEnv({ ...process.env, ...mark.env });
-  const node = spawn(process.execPath, ['--input-type=module', '-e', subject(containment, options)], {
+  const node = spawn(process.execPath, ['--input-type=module', '-e', subject(containment, trees, options)], {
     cwd: root,
     env,
     stdio: ['ignore', 'pipe', 'inherit'],

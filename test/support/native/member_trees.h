@@ -5,6 +5,7 @@
 #include "member.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 static char** args;  // what follows the verb
 static char** arg_end;
@@ -210,15 +211,28 @@ static void verb_main_thread_ended(const char* verb) {
   sleep_for_ever();
 }
 
-// [GENERATIONS]: a process forks its successor and exits, as fast as it can (some 10,000 a second): no /proc scan finds
-// it for certain. The number is bounded, because with a slow init its zombies fill the machine's table of pids.
+// The int at the start of a file, for whoever maps or reads it.
+static volatile int* shared(const char* path) {
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  if (fd < 0) die(path);
+  void* at = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) die("mmap");
+  close(fd);
+  return at;
+}
+
+// [GENERATIONS [COUNTER]]: a process forks its successor and exits, as fast as it can (some 10,000 a second): no /proc
+// scan finds it for certain. The number is bounded, because with a slow init its zombies fill the machine's table of
+// pids. The youngest one's is kept in the file COUNTER, which has room for an int.
 static void verb_fork_chain(const char* verb) {
   if (start(0) == 0) {
     int generations = number(0, 6000);
+    volatile int* counter = args + 1 < arg_end ? shared(args[1]) : &generations;
     on(SIGTERM, SIG_IGN);
     say(getpid());
     for (int i = 0; i < generations; i++) {
       if (fork() != 0) _exit(0);
+      if (counter != &generations) *counter = i + 1;
     }
     _exit(0);
   }
