@@ -1,5 +1,6 @@
 import { type AdoptMessage, channels, Trace } from './diagnostics.js';
 import { openHandleTicket } from './handle-ticket.js';
+import { onlyKnown, TEARDOWN_NAMES } from './known-options.js';
 import { dropTicket, engine, packed, probe, systemError } from './native.js';
 import { planTeardown, type TeardownPlan } from './options.js';
 import { refusePgid } from './posix.js';
@@ -19,7 +20,7 @@ import { integer, record } from './validate.js';
 export async function attach(pgid: number, options: TeardownOptions = {}): Promise<ProcessGroup> {
   integer('pgid', pgid, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   refusePgid(pgid);
-  record('options', options);
+  onlyKnown('options', record('options', options), TEARDOWN_NAMES);
   const teardown = planTeardown(options);
   if (!channels.adopt.hasSubscribers) return adopt(pgid, teardown);
   const trace = new Trace<AdoptMessage>(channels.adopt, { pgid });

@@ -1,6 +1,7 @@
 import { fs } from './builtins.js';
 import type { CgroupOptions, CgroupUsage, LimitName } from './cgroup-types.js';
 import { ProcessGroupError, SpawnError } from './errors.js';
+import { onlyKnown } from './known-options.js';
 import { integer, invalidType, invalidValue, oneOf, outOfRange, path, record, text } from './validate.js';
 
 /** File and value in turn, and where the leaf goes ('': found by the engine). */
@@ -43,11 +44,7 @@ export function planCgroup(value: unknown): CgroupPlan {
   if (value === undefined) return { parent: '', limits: [], moveSupervisor: false };
   const options = record('options.cgroup', value);
   const limits: string[] = [];
-  for (const [name, given] of Object.entries(options)) {
-    if (given === undefined || ['parent', 'files', 'supervisor'].includes(name)) continue;
-    const limit = Object.hasOwn(LIMITS, name) ? LIMITS[name as keyof CgroupOptions] : undefined;
-    if (limit === undefined) throw invalidValue('options.cgroup', `has no option named '${name}'`, value);
-  }
+  onlyKnown('options.cgroup', options, { ...LIMITS, parent: true, files: true, supervisor: true });
   for (const [name, [file, write]] of Object.entries(LIMITS)) {
     if (options[name] !== undefined) limits.push(file, write(options[name], name));
   }
@@ -84,6 +81,7 @@ export function cgroupFailure(
     });
   switch (syscall) {
     case 'mountinfo':
+      if (code !== 'ENOTSUP') return make(`${code}: where this process is cannot be read`, '/proc/self/mountinfo');
       return make(
         'no cgroup v2 hierarchy that holds this process is mounted',
         '/proc/self/mountinfo',

@@ -1,4 +1,5 @@
 import { ProcessGroupError } from './errors.js';
+import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import type { ProcessGroup } from './process-group.js';
 import { ProcessScope } from './scope.js';
 import type { ExitResult, Spawned, SpawnOptions, StdioOption } from './types.js';
@@ -70,11 +71,24 @@ export interface HelperLease<T> extends Disposable {
 /** @internal */
 export type Plan<T> = Required<HelperDefinition<StdioOption, T>>;
 
+const NAMES: NamesOf<HelperDefinition> = {
+  file: true,
+  args: true,
+  spawn: true,
+  ready: true,
+  idleMs: true,
+  startMs: true,
+  backoffMs: true,
+  maxBackoffMs: true,
+  owner: true,
+};
+
 /** @internal Everything that can be refused is refused here. */
 export function planHelper<T>(definition: HelperDefinition<StdioOption, T>): Plan<T> {
-  record('definition', definition);
+  onlyKnown('definition', record('definition', definition), NAMES);
   const { file, args = [], ready, owner, spawn: given = {}, ...rest } = definition;
   const options: SpawnOptions = record('definition.spawn', given);
+  onlyKnown('definition.spawn', options, SPAWN_NAMES);
   if (!Array.isArray(args)) throw invalidType('definition.args', 'an instance of Array', args);
   if (ready !== undefined && typeof ready !== 'function')
     throw invalidType('definition.ready', 'of type function', ready);

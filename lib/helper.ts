@@ -3,6 +3,7 @@ import { util } from './builtins.js';
 import { AbortError } from './errors.js';
 import { type HelperDefinition, HelperError, type HelperLease, type Plan, planHelper } from './helper-plan.js';
 import { callers, HelperLife, lives, printAtExit, type Stack } from './helper-report.js';
+import { onlyKnown } from './known-options.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
 import type { DefaultStdio, Spawned, StdioOption } from './types.js';
@@ -96,7 +97,8 @@ export class SharedHelper<T> implements AsyncDisposable {
    * what spawn() rejected with, or a HelperError. A failure is not kept: the next call starts anew, after the back-off.
    */
   async acquire(options: AcquireOptions = {}): Promise<HelperLease<T>> {
-    const { signal } = record('options', options) as AcquireOptions;
+    onlyKnown('options', record('options', options), { signal: true });
+    const { signal } = options;
     instance('options.signal', signal, AbortSignal);
     if (signal?.aborted) throw new AbortError(signal.reason);
     if (this.#closed !== undefined) throw this.#closed;

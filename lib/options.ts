@@ -3,6 +3,7 @@ import { type CgroupPlan, planCgroup } from './cgroup.js';
 import { ProcessGroupError } from './errors.js';
 import { guardianPath } from './guardian-path.js';
 import { maySetGroups } from './identity.js';
+import { onlyKnown, SPAWN_NAMES } from './known-options.js';
 import { signalNumber } from './signals.js';
 import { normalizeStdio, type StdioPlan } from './stdio-option.js';
 import type { Containment, Isolation, RlimitName, SpawnOptions, StdioOption, TeardownOptions } from './types.js';
@@ -79,7 +80,9 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
   let killer: string | null = null;
   let killerTimeout = 0;
   if (options.privilegedKiller !== undefined) {
-    const { command, timeoutMs } = record('options.privilegedKiller', options.privilegedKiller);
+    const given = record('options.privilegedKiller', options.privilegedKiller);
+    onlyKnown('options.privilegedKiller', given, { command: true, timeoutMs: true });
+    const { command, timeoutMs } = given;
     if (!Array.isArray(command)) throw invalidType('options.privilegedKiller.command', 'an array of strings', command);
     const words = command.map((word, i) => text(`options.privilegedKiller.command[${i}]`, word));
     if (!words[0]) throw invalidValue('options.privilegedKiller.command', 'must name a program', command);
@@ -92,7 +95,8 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
     throw invalidValue('options.teardown', `must have at most ${MAX_STEPS} steps`, steps.length);
   numbers.push(killerTimeout, steps.length);
   steps.forEach((step, i) => {
-    const { signal, graceMs } = record(`options.teardown[${i}]`, step);
+    onlyKnown(`options.teardown[${i}]`, record(`options.teardown[${i}]`, step), { signal: true, graceMs: true });
+    const { signal, graceMs } = step;
     if (graceMs === undefined) throw invalidType(`options.teardown[${i}].graceMs`, 'of type number', graceMs);
     numbers.push(signalNumber(signal, `options.teardown[${i}].signal`));
     numbers.push(duration(`options.teardown[${i}].graceMs`, graceMs, 0));
@@ -171,6 +175,7 @@ function planLease(value: unknown): number {
 
 /** Everything that can be refused is refused here, before anything is opened or started. */
 export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<StdioOption>): SpawnPlan {
+  onlyKnown('options', options, SPAWN_NAMES);
   let program = text('file', file);
   if (program === '') throw invalidValue('file', 'cannot be empty', file);
   if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import type { ProcessGroup } from './process-group.js';
 import { unknownExit } from './report.js';
 import { spawn } from './spawn.js';
@@ -6,6 +7,7 @@ import type { OutputOptions, OutputResult, StdioEntry } from './types.js';
 import { integer, invalidType, invalidValue, record } from './validate.js';
 
 const DEFAULT_MAX_BYTES = 1024 * 1024;
+const NAMES: NamesOf<OutputOptions> = { ...SPAWN_NAMES, maxBytes: true, encoding: true, input: true };
 
 interface Collected {
   chunks: Buffer[];
@@ -42,6 +44,7 @@ export async function output(file: string, second?: unknown, third?: unknown): P
   const listed = Array.isArray(second) || second === undefined || second === null;
   const args: readonly string[] = listed ? (second ?? []) : [];
   const options: OutputOptions = record('options', (listed ? third : second) ?? {});
+  onlyKnown('options', options, NAMES);
   const { maxBytes = DEFAULT_MAX_BYTES, encoding = 'utf8', input, ...spawnOptions } = options;
   integer('options.maxBytes', maxBytes, 0, Number.MAX_SAFE_INTEGER);
   if (encoding !== 'buffer' && !Buffer.isEncoding(encoding))

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { channels } from './diagnostics.js';
 import { AbortError, ProcessGroupError } from './errors.js';
+import { type NamesOf, onlyKnown, TEARDOWN_NAMES } from './known-options.js';
 import { planTeardown } from './options.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
@@ -44,6 +45,14 @@ export interface WithCleanupErrors {
 }
 
 const SLACK_MS = 1_000;
+const NAMES: NamesOf<ScopeOptions> = {
+  ...TEARDOWN_NAMES,
+  name: true,
+  order: true,
+  deadlineMs: true,
+  parent: true,
+  signal: true,
+};
 
 /**
  * The lifetime of process groups as a block: what is started in the scope goes down when it ends, whatever ends it. As
@@ -72,7 +81,7 @@ export class ProcessScope implements AsyncDisposable {
 
   /** Throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE; ERR_SCOPE_ENDED for a parent that has ended. */
   constructor(options: ScopeOptions = {}) {
-    record('options', options);
+    onlyKnown('options', record('options', options), NAMES);
     const { name = 'scope', order, deadlineMs, parent, signal, ...defaults } = options;
     planTeardown(defaults);
     setMaxListeners(0, this.signal);

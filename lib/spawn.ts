@@ -2,6 +2,7 @@ import { fs } from './builtins.js';
 import { cgroupFailure, nativeCgroup } from './cgroup.js';
 import { channels, type SpawnMessage, Trace } from './diagnostics.js';
 import { AbortError, type ProcessGroupError, SpawnError } from './errors.js';
+import { guardianFailed } from './guardian-path.js';
 import { openHandleTicket } from './handle-ticket.js';
 import { namespaceFailure, namespacesMade } from './namespace.js';
 import { dropTicket, engine, errorName, hold, letGo, packed, Row, type RowView, stageName } from './native.js';
@@ -154,6 +155,7 @@ async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupE
   }
   const code = errorName(-err);
   const fields = { code, errno: -err, syscall, stage };
+  if (stage === 'guardian') guardianFailed(plan.guardian, code);
   // ENOTSUP of the clone: into a cgroup that can hold no processes.
   if (plan.cgroup !== null && (stage === 'cgroup' || (stage === 'clone' && code === 'ENOTSUP')))
     return cgroupFailure(plan.file, plan.cgroup, { code, errno: -err, syscall, index, leaf });

@@ -1,4 +1,5 @@
 import { fs } from './builtins.js';
+import { onlyKnown } from './known-options.js';
 import type { FileStdio, StdioOption } from './types.js';
 import { integer, invalidType, invalidValue, path } from './validate.js';
 
@@ -51,6 +52,7 @@ function descriptorOf(name: string, value: object): number {
 }
 
 function fileEntry(name: string, entry: FileStdio, index: number): [number, number, string] {
+  onlyKnown(name, entry, { file: true, flags: true, mode: true });
   const flags = entry.flags ?? (index === 0 ? 'r' : 'w');
   if (typeof flags !== 'string') throw invalidType(`${name}.flags`, 'of type string', flags);
   const known = fileFlags();

@@ -1,4 +1,5 @@
 import { isMainThread } from 'node:worker_threads';
+import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import { signalNumber } from './signals.js';
 import { checkSpawn } from './strongest.js';
 import { httpLost } from './supervise-lease.js';
@@ -20,9 +21,28 @@ function callback<F>(name: string, value: F): F {
   return value;
 }
 
+const LEASE_NAMES: NamesOf<LeaseOptions> = {
+  beat: true,
+  leaseMs: true,
+  intervalMs: true,
+  timeoutMs: true,
+  forgivenMisses: true,
+  lost: true,
+};
+const RESTART_NAMES: NamesOf<RestartOptions> = {
+  policy: true,
+  limit: true,
+  healthyMs: true,
+  backoffMs: true,
+  maxBackoffMs: true,
+  jitter: true,
+};
+
 function planLease(value: unknown): Required<LeaseOptions> | AbortSignal | null {
   if (value === undefined || value instanceof AbortSignal) return value ?? null;
-  const { beat, leaseMs, lost, ...rest } = record('options.lease', value) as unknown as LeaseOptions;
+  const given = record('options.lease', value);
+  onlyKnown('options.lease', given, LEASE_NAMES);
+  const { beat, leaseMs, lost, ...rest } = given as unknown as LeaseOptions;
   if (typeof beat !== 'function') throw invalidType('options.lease.beat', 'of type function', beat);
   if (leaseMs === undefined) throw invalidType('options.lease.leaseMs', 'of type number', leaseMs);
   between('options.lease.leaseMs', leaseMs, 0, 1, Number.POSITIVE_INFINITY);
@@ -42,7 +62,9 @@ function planLease(value: unknown): Required<LeaseOptions> | AbortSignal | null 
 }
 
 function planRestart(value: unknown = {}): Required<RestartOptions> {
-  const { policy, limit, healthyMs, backoffMs, maxBackoffMs, jitter } = record('options.restart', value);
+  const given = record('options.restart', value);
+  onlyKnown('options.restart', given, RESTART_NAMES);
+  const { policy, limit, healthyMs, backoffMs, maxBackoffMs, jitter } = given;
   return {
     policy: oneOf('options.restart.policy', policy, ['never', 'on-failure', 'always'] as const, 'never'),
     limit: between('options.restart.limit', limit, 5, 0, Number.POSITIVE_INFINITY),
@@ -55,7 +77,9 @@ function planRestart(value: unknown = {}): Required<RestartOptions> {
 
 function planReady(value: unknown, output: string): Readiness | null {
   if (value === undefined) return null;
-  const { line, port, host = '', check, intervalMs } = record('options.ready', value);
+  const given = record('options.ready', value);
+  onlyKnown('options.ready', given, { line: true, port: true, host: true, check: true, intervalMs: true });
+  const { line, port, host = '', check, intervalMs } = given;
   if ([line, port, check].filter((way) => way !== undefined).length !== 1)
     throw invalidValue('options.ready', "must have one of 'line', 'port' and 'check'", value);
   if (line !== undefined && typeof line !== 'string' && !(line instanceof RegExp))
@@ -81,6 +105,23 @@ function planSignals(value: unknown = {}, isolation: unknown): [NodeJS.Signals, 
   });
 }
 
+/** Those of spawn() that are none here are refused by words of their own. */
+const NAMES: NamesOf<SuperviseOptions> = {
+  ...SPAWN_NAMES,
+  lease: true,
+  restart: true,
+  ready: true,
+  startTimeoutMs: true,
+  signals: true,
+  signalWindowMs: true,
+  signalRepeat: true,
+  stdin: true,
+  output: true,
+  tailChars: true,
+  onLine: true,
+  onRun: true,
+};
+
 export type SupervisePlan = ReturnType<typeof planSupervision>;
 
 /** Everything that can be refused is refused here, before there is a process, a timer or a listener. */
@@ -94,6 +135,7 @@ export function planSupervision(file: string, args: readonly string[], options: 
     const value = (spawnOptions as SpawnOptions)[name];
     if (value !== undefined) throw invalidValue(`options.${name}`, 'is no option of supervise()', value);
   }
+  onlyKnown('options', options, NAMES);
   if ((stdin as unknown) === 'pipe') throw invalidValue('options.stdin', 'cannot be a pipe', stdin);
   const output = oneOf('options.output', given, ['tail', 'streams', 'inherit', 'ignore'] as const, 'tail');
   if (callback('options.onLine', onLine) && output !== 'tail')

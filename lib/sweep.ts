@@ -1,5 +1,6 @@
 import { AbortError, ProcessGroupError } from './errors.js';
 import { guardianProgram } from './guardian-path.js';
+import { onlyKnown } from './known-options.js';
 import { output } from './output.js';
 import { invalidType, invalidValue, oneOf, path } from './validate.js';
 
@@ -37,6 +38,7 @@ export interface Leftover {
  */
 export async function sweep(options: SweepOptions = {}): Promise<Leftover[]> {
   if (typeof options !== 'object' || options === null) throw invalidType('options', 'of type object', options);
+  onlyKnown('options', options, { parent: true, mode: true, signal: true });
   const mode = oneOf('options.mode', options.mode, ['reap', 'list'] as const, 'reap');
   const parent = options.parent === undefined ? undefined : path('options.parent', options.parent);
   if (parent !== undefined && !parent.startsWith('/'))

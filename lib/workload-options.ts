@@ -1,4 +1,5 @@
 import { pathToFileURL } from 'node:url';
+import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import type { SpawnOptions } from './types.js';
 import { duration, integer, invalidType, invalidValue, oneOf, text } from './validate.js';
 import { MAX_MESSAGE_BYTES } from './workload-channel.js';
@@ -40,6 +41,23 @@ export interface WorkloadRunOptions {
 }
 
 export interface WorkloadOptions extends WorkloadProcessOptions, WorkloadRunOptions {}
+
+/** Of spawn()'s, what belongs to a process whose descriptors, command line and end are the run's. */
+const { stdio, shell, argv0, foreground, leaseMs, ...PLACEMENT_NAMES } = SPAWN_NAMES;
+/** @internal */
+export const NAMES: NamesOf<WorkloadOptions> = {
+  ...PLACEMENT_NAMES,
+  execPath: true,
+  execArgv: true,
+  startMs: true,
+  maxMessageBytes: true,
+  stdout: true,
+  stderr: true,
+  tailChars: true,
+  exportName: true,
+  abortGraceMs: true,
+  settle: true,
+};
 /** @internal Validated options. */
 export type WorkloadPlan = ReturnType<typeof planWorkload>;
 
@@ -81,6 +99,7 @@ const ms = (name: string, value: unknown, fallback: number) => Math.min(duration
 
 /** Checks what is ours; what spawn() takes it checks itself. */
 export function planWorkload(options: WorkloadOptions) {
+  onlyKnown('options', options, NAMES);
   const { execPath, execArgv, startMs, maxMessageBytes, stdout, stderr, tailChars, ...others } = options;
   const { exportName, signal, timeoutMs, abortGraceMs, settle, ...placement } = others;
   if (execArgv !== undefined && !Array.isArray(execArgv)) throw invalidType('options.execArgv', 'an array', execArgv);

@@ -1,9 +1,10 @@
 import { AbortError } from './errors.js';
+import { onlyKnown } from './known-options.js';
 import { integer, invalidType, record } from './validate.js';
 import { frame } from './workload-channel.js';
 import { fault } from './workload-error.js';
 import type { WorkloadOptions, WorkloadProcessOptions, WorkloadRunOptions } from './workload-options.js';
-import { moduleUrl, planWorkload, type WorkloadPlan } from './workload-options.js';
+import { moduleUrl, NAMES, planWorkload, type WorkloadPlan } from './workload-options.js';
 import { NEVER_RAN, type WorkloadEnd, WorkloadProcess } from './workload-process.js';
 import { ProgressQueue } from './workload-progress.js';
 
@@ -111,7 +112,8 @@ export class WorkloadPool implements AsyncDisposable {
 
   /** Throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE. */
   constructor(options: WorkloadPoolOptions = {}) {
-    const { size = 1, preload = [], ...rest }: WorkloadPoolOptions = record('options', options);
+    onlyKnown('options', record('options', options), { ...NAMES, size: true, preload: true });
+    const { size = 1, preload = [], ...rest } = options;
     this.#options = rest;
     this.#plan = planWorkload(rest);
     this.#size = integer('options.size', size, 0, 1_024);

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ContainmentOptions, exec, execFile, fork, type SpawnOptions, spawn } from '../dist/child-process.js';
+import { announce, whyNoNamespace } from './support/boxes.js';
 import { isDead, stat, waitUntil } from './support/oracle.js';
 import { dist, member } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
@@ -12,6 +13,7 @@ import { runNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 
 const teardown = [{ signal: 'SIGTERM', graceMs: 100 }] as const;
+const noNamespace = announce('child-process-containment', whyNoNamespace());
 
 /** spawn() refuses a wrong value by a throw, before anything is started. */
 function thrown(call: () => unknown): unknown {
@@ -61,6 +63,17 @@ describe('containment of the drop-in', () => {
     const { child } = await start({ containment: 'group', teardown }, 'grandchild-ignores-term');
     expect(stat(child.pid ?? 0)?.pgid).toBe(child.pid);
     expect(await child.stop()).toMatchObject({ empty: true, covers: 'group' });
+    expect(scenario.alive()).toEqual([]);
+  });
+
+  it.skipIf(noNamespace !== '')("containment 'namespace': the child leads a group of its own there", async () => {
+    const { child } = await start({ containment: 'namespace', teardown });
+    expect(stat(child.pid ?? 0)?.pgid).toBe(child.pid);
+    expect(await child.stop()).toMatchObject({ empty: true, covers: 'namespace', evidence: 'namespace' });
+    process.env.PROCGROUP_CONTAINMENT = 'namespace';
+    const byDefault = await start({ teardown });
+    expect(await byDefault.child.stop()).toMatchObject({ empty: true, covers: 'namespace' });
+    expect(thrown(() => spawn('true', { isolation: 'inherit' }))).toMatchObject({ code: 'ERR_NAMESPACE_INHERIT' });
     expect(scenario.alive()).toEqual([]);
   });
 

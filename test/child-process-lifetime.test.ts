@@ -4,7 +4,7 @@ import { nodes, versionOf } from './support/drop-in/compare.js';
 import { isDead, waitUntil } from './support/oracle.js';
 import { dist, member } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
-import { runNode, startNode } from './support/run-node.js';
+import { runNode, runNodeJson, startNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 
 /** `cp` is the module in question; `child()` starts one that stays until it is killed, and says its pid. */
@@ -70,6 +70,27 @@ const ends: [name: string, source: string, left: number][] = [
 describe.each(nodes)('life and end of a process %s', (node) => {
   const scenario = useScenario();
 
+  // The engine takes descriptors too. What only the first spawn needs must not change how it fails.
+  it(`the first child of all, without a descriptor left${versionOf(node)}`, async () => {
+    const source = (which: string) => `${prelude(which)}
+      await import(${JSON.stringify(`${dist}native.js`)}).then(({ binding }) => binding());
+      const held = [];
+      try { for (;;) held.push(nodeFs.openSync('/dev/null')); } catch {}
+      const said = [];
+      try {
+        cp.spawn('true', [], { stdio: 'ignore' }).on('error', ({ code, syscall }) => said.push(code, syscall)).on('exit', () => said.push('exit'));
+      } catch ({ code }) { said.push('thrown', code); }
+      for (const fd of held) nodeFs.closeSync(fd);
+      await new Promise((resolve) => setImmediate(resolve));
+      const [after] = await new Promise((resolve) => cp.spawn('true', [], { stdio: 'ignore' }).on('exit', (...all) => resolve(all)));
+      console.log(JSON.stringify({ said, after }));`;
+    const via = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+    const options = { env: scenario.env, node, via };
+    const theirs = await runNodeJson({ source: source('node') }, options);
+    expect(theirs).toEqual({ said: ['EMFILE', 'spawn true'], after: 0 });
+    expect(await runNodeJson({ source: source('ours') }, options)).toEqual(theirs);
+  });
+
   async function run(which: string, source: string) {
     const { code, signal, stdout } = await runNode({ source: prelude(which) + source }, { env: scenario.env, node });
     const pids = [...stdout.matchAll(/child (\d+)/g)].map(([, pid]) => Number(pid));
@@ -85,6 +106,27 @@ describe.each(nodes)('life and end of a process %s', (node) => {
       expect(await run('ours', source)).toEqual(theirs);
     });
   }
+
+  it(`a child needs no more free descriptors than with Node${versionOf(node)}`, async () => {
+    const source = (which: string) => `${prelude(which)}
+      await new Promise((resolve) => cp.spawn('true', [], { stdio: 'ignore' }).on('exit', resolve));
+      const fd = nodeFs.openSync('/dev/null', 'r+');
+      const held = [], seen = [];
+      try { for (;;) held.push(nodeFs.openSync('/dev/null')); } catch {}
+      for (let free = 0; free < 8; free++) {
+        const child = cp.spawn('true', [], { stdio: [fd, fd, fd, fd, fd] });
+        seen.push(await new Promise((resolve) => child.on('error', ({ code }) => resolve(code)).on('exit', resolve)));
+        nodeFs.closeSync(held.pop());
+      }
+      console.log(JSON.stringify(seen));`;
+    const via = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+    const options = { env: scenario.env, node, via };
+    const theirs = await runNodeJson<unknown[]>({ source: source('node') }, options);
+    const ours = await runNodeJson<unknown[]>({ source: source('ours') }, options);
+    expect([theirs[0], theirs.at(-1)]).toEqual(['EMFILE', 0]);
+    expect(ours[0]).toBe('EMFILE');
+    expect(theirs.filter((end, free) => end === 0 && ours[free] !== 0)).toEqual([]);
+  });
 
   /** A subject that runs `source` in a worker, and gives what it posts first as `said`. */
   const inWorker = (source: string, rest: string) => `

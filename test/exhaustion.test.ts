@@ -54,6 +54,25 @@ it('T8: EMFILE is a typed error, leaves nothing, and passes; a running group can
   expect(scenario.alive()).toEqual([]);
 });
 
+// Else the number would be looked at when the clone is made: by then it may be another file's.
+it('T8: a descriptor that cannot be copied is EMFILE at once, whatever becomes of its number', async () => {
+  const source = `
+    await (await spawn(member, ['exit', '0'], { stdio: 'ignore' })).gone;
+    const fd = nodeFs.openSync('/dev/null');
+    const fds = [];
+    try { for (;;) fds.push(nodeFs.openSync('/dev/null')); } catch {}
+    const starting = spawn(member, ['exit', '0'], { stdio: [fd, fd, fd], containment: 'leader' });
+    for (const one of fds) nodeFs.closeSync(one);
+    const { code, stage, syscall } = await starting.then(() => ({}), (error) => error);
+    console.log(JSON.stringify({ code, stage, syscall }));`;
+  const via = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+  expect(await runNodeJson({ source }, { env: scenario.env, via })).toEqual({
+    code: 'EMFILE',
+    stage: 'stdio',
+    syscall: 'fcntl',
+  });
+});
+
 // RLIMIT_NPROC does not bind root, and counts threads of the same uid: one of the test's own.
 it.skipIf(process.getuid?.() !== 0)('T8: EAGAIN at RLIMIT_NPROC is a typed error, and passes', async () => {
   const source = `

@@ -37,7 +37,7 @@ describe.skipIf(reason !== '')('strongest', () => {
     expect(await chosen(NO_NAMESPACE)).toBe('cgroup populated');
     expect(await chosen('mount:EPERM')).toBe('cgroup populated');
     expect(await chosen(`${NO_NAMESPACE},mkdirat:EPERM`)).toBe('tree echild');
-    expect(await chosen('', {}, { PROCGROUP_TEST_GUARDIAN: '/no/such/guardian' })).toBe('ENOENT at exec');
+    expect(await chosen('', {}, { PROCGROUP_TEST_GUARDIAN: '/no/such/guardian' })).toBe('ENOENT at guardian');
   });
 
   it('is so for supervise() too', async () => {
@@ -65,6 +65,22 @@ describe.skipIf(reason !== '')('strongest', () => {
   it('in our own process group is no namespace', async () => {
     expect(await chosen('', { isolation: 'inherit' })).toBe('cgroup populated');
     expect(await chosen('mkdirat:EPERM', { isolation: 'inherit' })).toBe('tree echild');
+  });
+
+  it('a shortage of descriptors is no word on what the machine grants', async () => {
+    const source = `
+      const attempt = (containment) => spawn(member, ['exit', '0'], { containment, stdio: 'ignore' }).then(
+        async (group) => { await group.gone; return group.mechanism.containment; }, ({ code }) => code);
+      await attempt('group');
+      const held = [], seen = [];
+      try { for (;;) held.push(nodeFs.openSync('/dev/null')); } catch {}
+      for (let free = 0; free < 20; free++) {
+        seen.push(await attempt('cgroup'));
+        nodeFs.closeSync(held.pop());
+      }
+      console.log(JSON.stringify([...new Set(seen)]));`;
+    const via = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+    expect(await runNodeJson({ source }, { env: scenario.env, via })).toEqual(['EMFILE', 'cgroup']);
   });
 
   it('does not hide what is wrong with the command', async () => {

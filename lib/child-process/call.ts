@@ -74,7 +74,9 @@ export function place(own: ContainmentOptions | undefined, detached: boolean): S
   // An empty string is no choice. `detached` opts out of the default of the process, not of what the call itself asks for.
   const byDefault = detached ? undefined : process.env.PROCGROUP_CONTAINMENT || undefined;
   const containment = own?.containment ?? (byDefault as ContainmentOptions['containment']) ?? 'leader';
-  const isolation = own?.isolation ?? (detached ? 'session' : containment === 'group' ? 'group' : 'inherit');
+  // Our own group cannot be torn down, and is not to be seen in a namespace.
+  const apart = containment === 'group' || containment === 'namespace';
+  const isolation = own?.isolation ?? (detached ? 'session' : apart ? 'group' : 'inherit');
   return bare({ ...own, containment, isolation });
 }
 

@@ -1,5 +1,7 @@
 import { nativeCgroup } from '../cgroup.js';
-import { binding, engine, packed } from '../native.js';
+import type { ProcessGroupError } from '../errors.js';
+import { guardianFailed } from '../guardian-path.js';
+import { binding, type Engine, engine, errorName, packed, stageName } from '../native.js';
 import type { HandleRequest } from './node-shape.js';
 import type { HandlePlan } from './plan.js';
 import { absoluteNodeOptions } from './preload-path.js';
@@ -54,7 +56,14 @@ export interface Started {
 
 /** Starts the child, and opens its streams. */
 export function startNow(ticket: number, request: HandleRequest, plan: HandlePlan): Started {
-  const native = engine();
+  let native: Engine;
+  try {
+    native = engine();
+  } catch (error) {
+    const { errno } = error as ProcessGroupError;
+    if (errno === undefined) throw error;
+    return { error: errno, stage: 0, id: 0, pid: 0 }; // no descriptor or thread for it: as a fork that is refused
+  }
   const { uid, gid } = request;
   const args = Array.isArray(request.args) ? request.args : [];
   const pairs = withPreload(Array.isArray(request.envPairs) ? request.envPairs : undefined);
@@ -81,6 +90,7 @@ export function startNow(ticket: number, request: HandleRequest, plan: HandlePla
     call(words(args, true).join('\0'), pairs === undefined ? null : words(pairs, true).join('\0'));
   if (answer === null) return { error: EINVAL, stage: 0, id: 0, pid: 0 };
   const [error, id, pid, , stage, fds] = answer;
+  if (error < 0 && stageName(stage) === 'guardian') guardianFailed(plan.guardian, errorName(error));
   if (error !== EMFILE && error !== ENFILE) openStreams(request, fds);
   return { error, stage, id, pid };
 }

@@ -12,7 +12,7 @@ export interface ContainmentOptions extends TeardownOptions {
    * child alone, and only when asked). Everything but 'leader' ends with this process, however it ends.
    */
   containment?: Containment;
-  /** Default 'session' where `detached` is true, 'group' under containment 'group', else 'inherit'. setpgid(2), setsid(2). */
+  /** Default 'session' where `detached` is true, 'group' under containment 'group' and 'namespace', else 'inherit'. setpgid(2), setsid(2). */
   isolation?: Isolation;
   /** Where the cgroup goes and what it is limited to, with containment 'cgroup'. What the machine refuses is an 'error' event with the errno. */
   cgroup?: CgroupOptions;

@@ -29,12 +29,24 @@ struct Uv {
         find<decltype(poll_start)>("uv_poll_start"), find<decltype(unref)>("uv_unref"),
         find<decltype(close)>("uv_close"),
     };
-    bool whole = uv.check_init != nullptr && uv.check_start != nullptr && uv.check_stop != nullptr &&
+    static const bool same = same_layout();
+    bool whole = same && uv.check_init != nullptr && uv.check_start != nullptr && uv.check_stop != nullptr &&
                  uv.poll_init != nullptr && uv.poll_start != nullptr && uv.unref != nullptr && uv.close != nullptr;
     return whole ? &uv : nullptr;
   }
 
  private:
+  // The handles lie in memory of ours, and settle_closed() reads the loop: a libuv 2, or one that was built otherwise,
+  // is left alone.
+  static bool same_layout() {
+    auto version = find<decltype(&uv_version)>("uv_version");
+    auto loop_size = find<decltype(&uv_loop_size)>("uv_loop_size");
+    auto handle_size = find<decltype(&uv_handle_size)>("uv_handle_size");
+    return version != nullptr && loop_size != nullptr && handle_size != nullptr && version() >> 16 == 1 &&
+           loop_size() == sizeof(uv_loop_t) && handle_size(UV_CHECK) == sizeof(uv_check_t) &&
+           handle_size(UV_POLL) == sizeof(uv_poll_t);
+  }
+
   template <typename F>
   static F find(const char* name) {
     return reinterpret_cast<F>(dlsym(RTLD_DEFAULT, name));

@@ -1,5 +1,6 @@
 #include "request.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,7 +155,7 @@ std::shared_ptr<const Killer> read_killer(Napi::Value value, uint64_t timeout_ns
   return killer;
 }
 
-std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environment) {
+std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environment, bool awaited) {
   auto job = std::make_unique<Job>();
   job->environment = environment;
   job->ticket = info[0].As<Napi::Number>().Uint32Value();
@@ -205,10 +206,12 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
     StdioSpec spec = {static_cast<StdioKind>(static_cast<int>(n[at])), static_cast<int>(n[at + 1]), nullptr,
                       static_cast<int>(n[at + 2]), static_cast<int>(n[at + 3])};
     if (spec.kind == StdioKind::File) spec.path = paths[next_path++];
-    if (spec.kind == StdioKind::Descriptor && spec.fd > 2) {
-      // A copy: the caller may close its descriptor as soon as this call returns. A bad one is reported by the spawn.
+    if (spec.kind == StdioKind::Descriptor && spec.fd > 2 && !awaited) {
+      // A copy: the caller may close its descriptor as soon as this call returns, and the number may be another file's
+      // by the time of the clone. What refuses it, as an errno below zero, is told by the spawn.
       int copy = fcntl(spec.fd, F_DUPFD_CLOEXEC, 3);
-      if (copy >= 0) job->owned_fds.push_back(spec.fd = copy);
+      spec.fd = copy >= 0 ? copy : -errno;
+      if (copy >= 0) job->owned_fds.push_back(copy);
     }
     request.stdio.push(spec);
   }

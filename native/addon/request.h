@@ -9,9 +9,9 @@
 namespace procgroup {
 
 // spawn(ticket, file, argv, env | null, cwd | null, paths | null, killer | null, numbers, guardian, cgroup).
-// Lists are joined
-// by NUL.
-std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environment);
+// Lists are joined by NUL. `awaited`: the caller's thread stands still until the spawn has settled, so that its
+// descriptors need no copies.
+std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environment, bool awaited = false);
 
 // Reads the teardown part that spawn and attach share. `at` moves on.
 void read_teardown(const double* numbers, size_t* at, GroupOptions* options, uint64_t* killer_timeout_ns);

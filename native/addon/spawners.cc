@@ -48,8 +48,6 @@ struct Engine::Spawner final : SpawnHooks {
     engine->lock();
     bool go = !job->cancelled;
     if (go) {
-      plan->pid = 0;
-      plan->pidfd = -1;
       job->plan = plan;
       clones++;
       cloning = true;
@@ -163,6 +161,9 @@ void Engine::run_spawner(Spawner* spawner) {
       result.error = make_error(ECANCELED, Stage::Clone, "clone");
     } else if (!result.error.failed()) {
       spawn(spawner->context, job->request, *spawner, &result);
+      // The program that could not be started is the guardian; but what is too long are the command's words.
+      bool own = job->tree && result.error.stage == Stage::Exec && result.error.err != E2BIG;
+      if (own && result.error.err != 0) result.error.stage = Stage::Guardian;
     }
     spawned(std::move(job), &result, &spawner->context);
   }

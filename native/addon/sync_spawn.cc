@@ -214,7 +214,7 @@ Napi::Value answer(Napi::Env env, int error, const Event& event, OurEnds* ends) 
 }  // namespace
 
 Napi::Value spawn_now_call(const Napi::CallbackInfo& info, Environment* environment) {
-  std::unique_ptr<Job> job = read_job(info, environment->id());
+  std::unique_ptr<Job> job = read_job(info, environment->id(), true);
   int argc = info[10].As<Napi::Number>().Int32Value();
   int envc = info[11].As<Napi::Number>().Int32Value();
   SpawnRequest& request = job->request;

@@ -165,7 +165,12 @@ Error find_cgroup_parent(const char* given, const Limits& limits, CgroupMount* m
     return kind.f_type == kCgroup2Magic ? Error{} : make_error(ENOTSUP, Stage::Cgroup, "statfs");
   }
   size_t root = 0;
-  if (!own_directory(mount, out, &root)) return make_error(ENOTSUP, Stage::Cgroup, "mountinfo");
+  errno = 0;
+  if (!own_directory(mount, out, &root)) {
+    // Without a descriptor nobody can tell: that is no word on the machine.
+    bool shortage = errno == EMFILE || errno == ENFILE;
+    return make_error(shortage ? errno : ENOTSUP, Stage::Cgroup, "mountinfo");
+  }
   Fd own(open(out->data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!own.valid()) return make_error(errno, Stage::Cgroup, "open");
   if (!may_make_leaves(own.get())) return make_error(EACCES, Stage::Cgroup, "access");

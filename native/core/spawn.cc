@@ -72,7 +72,9 @@ Error open_one(const StdioSpec& spec, int target, OpenStdio* open_stdio, SpawnRe
       break;
     }
     case StdioKind::Descriptor:
-      if (fcntl(spec.fd, F_GETFD) < 0) return make_error(errno, Stage::Stdio, "fcntl", target);
+      if (spec.fd < 0 || fcntl(spec.fd, F_GETFD) < 0) {
+        return make_error(spec.fd < 0 ? -spec.fd : errno, Stage::Stdio, "fcntl", target);
+      }
       open_stdio->map.push({spec.fd, target});
       result->parent_ends.push(-1);
       return {};
@@ -249,6 +251,9 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   for (int busy = 0;;) {
     plan.have_close_range = (context.features & kFeatureCloseRange) != 0;
     plan.unshare_from = needs_copy_of_table(context, request, stdio, program) ? -1 : context.high_fd;
+    // Of an earlier try: they may be somebody else's by now. Others read them from enter_clone on.
+    plan.pid = 0;
+    plan.pidfd = -1;
     if (!hooks.enter_clone(&plan)) {
       result->error = make_error(ECANCELED, Stage::Clone, "clone");
       break;

@@ -16,7 +16,7 @@ enum class StdioKind : int32_t { Ignore = 0, Pipe = 1, Descriptor = 2, File = 3,
 
 struct StdioSpec {
   StdioKind kind;
-  int32_t fd;        // Descriptor: ours; it must stay open until spawn returns
+  int32_t fd;        // Descriptor: ours, which must stay open until spawn returns; or a negative errno
   const char* path;  // File
   int32_t flags;     // File: O_ flags
   int32_t mode;      // File
