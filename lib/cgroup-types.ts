@@ -25,7 +25,7 @@ export interface CgroupOptions {
   cpuWeight?: number;
   /** io.weight, 1 ... 10,000 (the kernel's default is 100). */
   ioWeight?: number;
-  /** Other files of the leaf and what is written to them: { 'hugetlb.2MB.max': '0' }. */
+  /** Other limits: files of the leaf and what is written to them, { 'hugetlb.2MB.max': '0' }. Of cgroup.*, cgroup.max.* alone. */
   files?: { readonly [name: string]: string };
 }
 

@@ -53,6 +53,9 @@ export function planCgroup(value: unknown): CgroupPlan {
   )) {
     if (!/^[\w-]+(\.[\w-]+)+$/.test(file))
       throw invalidValue('options.cgroup.files', 'has a name that is no file of a cgroup', file);
+    // The others of these move processes, the guardian itself among them, or are the containment's own.
+    if (/^cgroup\.(?!max\.)/.test(file))
+      throw invalidValue('options.cgroup.files', 'has the name of a file that is no limit', file);
     limits.push(file, text(`options.cgroup.files['${file}']`, line));
   }
   const parent = options.parent === undefined ? '' : path('options.cgroup.parent', options.parent);

@@ -73,6 +73,7 @@ describe('the command line', () => {
     ],
     ['a limit without a cgroup', ['--limit', 'pids.max=5', 'true'], /need --containment cgroup/],
     ['a limit that is none', ['--containment', 'cgroup', '--limit', 'pids.max', 'true'], /'pids.max' is not a limit/],
+    ['a limit that moves us', ['--containment', 'cgroup', '--limit', 'cgroup.procs=0', 'true'], /is not a limit/],
     ['a limit elsewhere', ['--containment', 'cgroup', '--limit', '../x=1', 'true'], /is not a limit/],
     ['inherit and a namespace', ['--containment', 'namespace', '--isolation', 'inherit', 'true'], /does not go with/],
   ])('is refused with 125 and one line: %s', async (_, args, message) => {

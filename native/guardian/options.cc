@@ -138,7 +138,10 @@ bool parse_rewrite(const char* text, Options* options) {
 // 'memory.max=1G': a file of the leaf, and what is written to it. The words are taken apart where they stand.
 bool parse_limit(const char* text, Options* options) {
   char* equals = const_cast<char*>(strchr(text, '='));
-  if (equals == nullptr || equals == text || memchr(text, '/', static_cast<size_t>(equals - text)) != nullptr) {
+  // What is no limit moves processes, us among them, or is the containment's own.
+  bool other = strncmp(text, "cgroup.", 7) == 0 && strncmp(text + 7, "max.", 4) != 0;
+  if (other || equals == nullptr || equals == text ||
+      memchr(text, '/', static_cast<size_t>(equals - text)) != nullptr) {
     return refuse(text, strlen(text), "is not a limit: use FILE=VALUE, for instance memory.max=1G");
   }
   *equals = 0;
