@@ -202,7 +202,8 @@ describe('exit of the Node process: held groups are torn down', () => {
       const child = nodeProcess.spawn(member, ['grandchild-ignores-term'],
         { stdio: ['ignore', 'pipe', 'ignore'], detached: true });
       const said = await readReady(child.stdout);
-      await attach(child.pid, options);
+      const { teardown, exitGraceMs } = options;
+      await attach(child.pid, { teardown, exitGraceMs });
       console.log('attached ' + child.pid + ' ' + said.members[0]);
       ${sayEnding}
       process.exit(0);`);
