@@ -40,6 +40,9 @@ const workers = [
   'worker-terminate',
 ];
 
+/** A list without those that mostly wait, or use memory and threads as other files do. */
+const without = (names, ...left) => names.filter((name) => !left.includes(name));
+
 const lists = {
   // What rests on Node's own ways: streams, child_process, the loop, workers, serialisation, permissions, names of threads.
   matrix: [
@@ -76,9 +79,9 @@ const lists = {
   ],
   // Memory: whatever allocates, parses or frees, in the addon and in the guardian.
   asan: [
-    ...engine,
-    ...trees,
-    ...workers.filter((name) => name !== 'busy-workers' && name !== 'coexistence'),
+    ...without(engine, 'event-loop-lifetime', 'held-by-tracer'),
+    ...without(trees, 'tree-mixed-uids'),
+    ...without(workers, 'busy-workers', 'coexistence'),
     'bad-input',
     'fallback-by-refusal',
     'guardian-cli-entry',
@@ -96,7 +99,11 @@ const lists = {
     'tree-size',
   ],
   // Threads: the loop, the spawners, the waiters and several Environments at work together.
-  tsan: [...engine, ...trees, ...workers],
+  tsan: [
+    ...without(engine, 'exit-detail', 'held-by-tracer', 'leader-exits-first', 'unreaped-zombies'),
+    ...without(trees, 'tree-mixed-uids'),
+    ...workers,
+  ],
   // What a handle promises must hold without the newer system calls too.
   fallbacks: [
     ...engine,
