@@ -43,10 +43,10 @@ async function hold(via: readonly string[] = [], options: object = boxed('cgroup
       ...${JSON.stringify(options)}, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
     await readReady(group.stdio[3]);
     console.log('ready ' + JSON.stringify({
-      supervisor: process.pid, guardian: group.mechanism.guardianPid, leaf: group.mechanism.cgroupPath }));
+      supervisor: process.pid, guardian: group.mechanism.guardianPid, leader: group.pid, leaf: group.mechanism.cgroupPath }));
     setInterval(() => {}, 1e6);`;
   const node = startNode({ source }, { env: scenario.env, via });
-  const said = await readReady<{ supervisor: number; guardian: number; leaf: string }>(
+  const said = await readReady<{ supervisor: number; guardian: number; leader: number; leaf: string }>(
     node.stdout ?? expect.fail('no stdout'),
   );
   return { node, ...said };
@@ -54,12 +54,12 @@ async function hold(via: readonly string[] = [], options: object = boxed('cgroup
 
 /** A supervisor and its guardian, killed together: gives the leaf that they leave, and who owned it. */
 async function leave(options?: object): Promise<{ owner: number; startTime: number; leaf: string }> {
-  const { node, supervisor: owner, guardian, leaf } = await hold([], options);
+  const { node, supervisor: owner, guardian, leader, leaf } = await hold([], options);
   const startTime = stat(owner)?.startTime ?? 0;
   for (const pid of [owner, guardian]) process.kill(pid, 'SIGSTOP');
   for (const pid of [guardian, owner]) process.kill(pid, 'SIGKILL');
   await once(node, 'exit');
-  await waitUntil(() => isDead(guardian));
+  await waitUntil(() => isDead(guardian) && isDead(leader)); // the leader by its parent-death signal
   return { owner, startTime, leaf };
 }
 

@@ -11,7 +11,8 @@ const namespace = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']
 
 /** Who inherits the orphaned links: an init that reaps them, or Node itself, which never waits for a stranger. */
 const inits: [name: string, via: readonly string[], rounds: number, repetitions: number][] = [
-  ['an init that reaps', [...namespace, 'sh', '-c', '"$@"; exit $?', 'sh', 'setsid', '--wait'], scaled(2), 2],
+  // bash: dash as init was once left waiting for ever, with none of its children left.
+  ['an init that reaps', [...namespace, 'bash', '-c', '"$@"; exit $?', 'bash', 'setsid', '--wait'], scaled(2), 2],
   // One round a namespace: the zombies hold thousands of pids, until the namespace ends.
   ['nobody who reaps', [...namespace, 'setsid', '--wait'], 1, scaled(4)],
 ];

@@ -223,10 +223,15 @@ export const cases = {
   'a channel to what is no Node': async ({ cp, watch }) => {
     const kid = cp.spawn(
       '/bin/sh',
-      ['-c', 'echo \'{"from":"sh"}\' >&$NODE_CHANNEL_FD; read line <&$NODE_CHANNEL_FD; echo "$line"'],
-      { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] },
+      [
+        '-c',
+        'echo \'{"from":"sh"}\' >&$NODE_CHANNEL_FD; read line <&$NODE_CHANNEL_FD; echo "$line"; ' +
+          'eval "exec $NODE_CHANNEL_FD>&-"; read end; exit 0',
+      ],
+      { stdio: ['pipe', 'pipe', 'pipe', 'ipc'] },
     );
     kid.send({ to: 'sh' });
+    kid.once('disconnect', () => kid.stdin.end()); // else it and the exit come in either order
     return watch(kid);
   },
   cluster: async ({ cp, which }) => {
