@@ -47,7 +47,7 @@ const budgets = [
 const NOTICE = [5_000, 8_000];
 
 async function countInstructions({ folder, trivial }) {
-  const reason = whyNoInstructions();
+  const reason = await whyNoInstructions();
   if (reason) return console.log(`instructions: skipped, ${reason}`);
   const driver = buildDriver(folder);
   const few = await instructions(folder, driver, trivial, FEW);

@@ -10,6 +10,7 @@ import { startNode } from './support/run-node.js';
 import { scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { sigkillRounds } from './support/sigkill-rounds.mjs';
+import { type End, ends, killed, wait } from './support/supervisor-ends.js';
 import { guardiansOf, treeactor } from './support/trees.js';
 
 const scenario = useScenario();
@@ -17,43 +18,6 @@ const place = usePlace();
 const usable = usableBoxes('contained-supervisor-killed');
 const GRACE_MS = 300;
 const SLACK_MS = 1_000;
-const wait = 'setInterval(() => {}, 1e6);';
-const killed = (signal: string) => `process.kill(process.pid, '${signal}'); ${wait}`;
-
-interface End {
-  name: string;
-  source: string;
-  code: number | null;
-  signal: NodeJS.Signals | null;
-  nodeArgs?: string[];
-}
-
-const ends: End[] = [
-  { name: 'a throw', source: "throw new Error('on purpose');", code: 1, signal: null },
-  { name: 'an unhandled rejection', source: "Promise.reject(new Error('on purpose'));", code: 1, signal: null },
-  { name: 'process.exit()', source: 'process.exit(7);', code: 7, signal: null },
-  {
-    name: "process.exit() inside an 'exit' handler",
-    source: "process.on('exit', () => process.exit(9)); process.exit(2);",
-    code: 9,
-    signal: null,
-  },
-  { name: 'returning', source: 'group.unref();', code: 0, signal: null },
-  { name: 'SIGTERM', source: killed('SIGTERM'), code: null, signal: 'SIGTERM' },
-  { name: 'SIGINT', source: killed('SIGINT'), code: null, signal: 'SIGINT' },
-  { name: 'SIGHUP', source: killed('SIGHUP'), code: null, signal: 'SIGHUP' },
-  { name: 'SIGKILL', source: killed('SIGKILL'), code: null, signal: 'SIGKILL' },
-  { name: 'SIGSEGV', source: killed('SIGSEGV'), code: null, signal: 'SIGSEGV' },
-  { name: 'abort()', source: 'process.abort();', code: null, signal: 'SIGABRT' },
-  {
-    name: 'V8 out of memory',
-    source: 'const all = []; for (;;) all.push(new Array(1e4).fill(all.length));',
-    code: null,
-    signal: 'SIGABRT',
-    nodeArgs: ['--max-old-space-size=24'],
-  },
-  { name: 'process.reallyExit(), which runs no hook', source: 'process.reallyExit(5);', code: 5, signal: null },
-];
 
 function kill(pid: number, signal: NodeJS.Signals): void {
   try {

@@ -120,6 +120,7 @@ export async function killPid(pid: number, ladder: readonly TeardownStep[], kill
       empty = lastError === 'ESRCH' || (await target.endsWithin(graceMs));
       if (empty) break;
     }
+    // Where the end could not be waited for.
     empty ||= trySend(target, 'SIGKILL') === 'ESRCH';
     return { empty, steps, survivors: empty ? [] : [survivor(pid, lastError)], durationMs: elapsed(), notes };
   } finally {

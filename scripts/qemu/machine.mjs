@@ -1,6 +1,6 @@
 // A virtual machine of one architecture under qemu-system: its kernel (a package of Debian's), its initramfs, and a run of it
 // until it is off. For every script that needs a kernel of its own.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -108,12 +108,13 @@ async function bootBy(accelerator, { arch, kernel, initrd, memoryMiB = 3_000, cp
     ...['-nographic', '-nic', 'none', '-no-reboot', '-kernel', kernel, '-initrd', initrd],
     ...['-append', `console=${machine.console} quiet panic=-1`],
   ];
-  const qemu = spawn(machine.program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  // Ours, once it is built: the machine ends with us, also where a signal ends us.
+  const { spawn } = await import('../../dist/child-process.js');
+  const qemu = spawn(machine.program, args, { stdio: ['ignore', 'pipe', 'inherit'], containment: 'tree' });
   const ended = new Promise((resolve, reject) => {
     qemu.once('exit', resolve).once('error', reject);
   });
   const end = () => qemu.kill('SIGKILL');
-  process.once('exit', end);
   const timer = setTimeout(() => {
     console.error(`the machine is ended after ${timeoutMs / 1000} s`);
     end();
@@ -135,7 +136,6 @@ async function bootBy(accelerator, { arch, kernel, initrd, memoryMiB = 3_000, cp
   } finally {
     clearTimeout(timer);
     clearTimeout(patience);
-    process.removeListener('exit', end);
     end();
   }
   return { lines, started };
