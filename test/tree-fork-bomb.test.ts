@@ -28,7 +28,7 @@ describe.skipIf(reason !== '')('E2: a fork bomb', () => {
       ...bombIdentity,
       rlimits: { nproc: 500 },
     });
-    expect(shared.count(), 'the limit refused the next fork').toBe(499);
+    expect(shared.limit(), 'the limit refused the next fork').toBe(499);
     await waitUntil(() => shared.count() >= 505, { what: 'it goes on where a process has ended' });
     expect(ofBombUid().length, 'a look that takes a while, at what never stands still').toBeGreaterThan(300);
     const began = performance.now();

@@ -168,6 +168,7 @@ void Guard::begin(Cause cause, bool kill, uint64_t grace_cap_ns) {
     report_.cause = cause;
     teardown_start_ = now_ns();
     timeout_deadline_ = kNever;
+    setpriority(PRIO_PROCESS, 0, -20);  // where permitted: a fork bomb must not starve us, at no step
     listener_->on_draining(cause);
     if (box_ != nullptr) box_->wake_up();
   }
@@ -185,7 +186,6 @@ void Guard::send_step() {
   ladder_deadline_ = ladder_.deadline(now);
   if (sig == SIGKILL) {
     report_.steps.push({sig, Target::Group, 0, now - teardown_start_});
-    setpriority(PRIO_PROCESS, 0, -20);  // where permitted: a fork bomb must not starve us
     tree().signal(sig, false);
     round_deadline_ = now_ns() + kQuiet;
     rounds_from_ = round_deadline_ - kQuiet + kPatience;

@@ -45,12 +45,13 @@ export function sharedFile(scenario: Scenario) {
   const folder = mkdtempSync(join(tmpdir(), 'procgroup-many-'));
   chmodSync(folder, 0o777);
   const path = join(folder, 'shared');
-  writeFileSync(path, new Uint8Array(8));
+  writeFileSync(path, new Uint8Array(16));
   chmodSync(path, 0o666);
   scenario.defer(() => rmSync(folder, { recursive: true, force: true }));
   return {
     path,
     count: () => readFileSync(path).readUInt32LE(4),
+    limit: () => readFileSync(path).readUInt32LE(12),
     stop: () => writeFileSync(path, new Uint8Array([1]), { flag: 'r+' }),
   };
 }

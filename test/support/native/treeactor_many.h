@@ -33,6 +33,8 @@ static void new_session(void) {
 struct shared {
   volatile uint32_t stop;
   volatile uint32_t count;  // processes born so far
+  volatile uint32_t pause;  // of a bomb: half of the time it took to fill its limit, in microseconds
+  volatile uint32_t limit;  // of a bomb: how many there were when a fork was refused for the first time
 };
 
 static struct shared* map_shared(const char* path) {
@@ -68,17 +70,18 @@ static void verb_chain(const char* verb) {
 enum { BOMB_MS = 20000, MOST_FORKS = 30000 };
 
 // FILE LIMIT PAUSE_US: fills the uid's RLIMIT_NPROC with detached processes, and says ready once fork was refused; from
-// then on each of them forks whenever the limit lets it, and exits after some refusals, so that there is always room
-// for another. Without a limit that binds it ends itself at LIMIT processes.
+// then on each of them forks whenever the limit lets it, and one refusal of 50 makes a process exit, so that there is
+// room for another and the limit stays filled, however slow a fork is. Without a limit that binds it ends itself at
+// LIMIT processes.
 static void verb_bomb(const char* verb) {
   struct shared* shared = map_shared(word(0));
   int limit = number(1, 100);
-  long pause = number(2, 10000);  // after a refusal: the more processes, the longer, or nobody gets anywhere
-  int64_t end = now_ms() + BOMB_MS;
-  volatile uint32_t* go = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  long pause = number(2, 10000);  // after a refusal, at least: see below
+  int64_t begin = now_ms(), end = begin + BOMB_MS;
+  int go[2];  // the leader alone has the end that writes; its closing is the word
   pid_t leader = getpid();
   int children = 0;
-  if (go == MAP_FAILED) die("mmap");
+  if (pipe(go) != 0) die("pipe");
   signal(SIGTERM, SIG_IGN);
   while (getpid() == leader) {
     pid_t pid = fork();
@@ -87,6 +90,7 @@ static void verb_bomb(const char* verb) {
     if (pid == 0) {
       alarm(BOMB_MS / 1000);
       if (ready_fd > 2) close(ready_fd);
+      close(go[1]);
       null_stdio();
       setsid();
       break;
@@ -98,21 +102,28 @@ static void verb_bomb(const char* verb) {
     }
   }
   if (getpid() == leader) {
-    shared->count = (uint32_t)children;
+    // All of them together ask for the time of two processors, or nobody else would get anywhere where a fork is slow.
+    shared->pause = (uint32_t)((now_ms() - begin) * 1000 / 2);
+    shared->limit = shared->count = (uint32_t)children;
     ready(verb, 0);
-    *go = 1;
+    close(go[1]);
   }
-  while (!*go && !shared->stop && now_ms() < end) pause_us(pause / 10 * 2);
-  int refused = 0;
+  char word;
+  if (read(go[0], &word, 1) != 0) die("bomb: no end of the pipe");
+  if (shared->pause > pause) pause = shared->pause;
+  uint32_t random = (uint32_t)getpid();
   while (!shared->stop && shared->count < MOST_FORKS && now_ms() < end) {
     pid_t pid = fork();
     if (pid == 0) {
       alarm(BOMB_MS / 1000);
       shared->count++;
-      refused = 0;
+      random = (uint32_t)getpid();
     }
-    if (pid < 0) pause_us(pause);
-    if (pid < 0 && ++refused > 10 + getpid() % 50 && getpid() != leader) _exit(0);
+    if (pid < 0) {
+      pause_us(pause);
+      random = random * 1103515245 + 12345;
+      if ((random >> 16) % 50 == 0 && getpid() != leader) _exit(0);
+    }
     while (waitpid(-1, NULL, WNOHANG) > 0) continue;
   }
   _exit(0);
