@@ -1,6 +1,7 @@
 // What the scripts share: where things are, and how a command, a build and a run of the test suite are started.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +41,13 @@ export function headersPrefix() {
 const RESULTS = 'PROCGROUP_RESULTS';
 const LABEL = 'PROCGROUP_RESULTS_LABEL';
 
+/** The counts that a run has recorded from line `from` on; one failure where it broke off without any. */
+function recorded(results, from, label, status) {
+  const [counts] = readResults(results).slice(from);
+  if (!counts) return { label, passed: 0, failed: 1, skipped: 0 };
+  return { ...counts, failed: status === 0 ? counts.failed : Math.max(counts.failed, 1) };
+}
+
 export function readResults(file) {
   if (!existsSync(file)) return [];
   return readFileSync(file, 'utf8')
@@ -57,11 +65,31 @@ export function runSuite(label, env = {}, prefix = [], files = [], node = proces
     console.log(`\n=== suite: ${label}`);
     const [file, ...args] = [...prefix, node, programs.vitest, 'run', ...files];
     const status = run(file, args, { env: { ...process.env, ...env, [RESULTS]: results, [LABEL]: label } });
-    const [counts] = readResults(results).slice(before);
-    if (!counts) return { label, passed: 0, failed: 1, skipped: 0 };
-    return { ...counts, failed: status === 0 ? counts.failed : Math.max(counts.failed, 1) };
+    return recorded(results, before, label, status);
   } finally {
     if (directory) rmSync(directory, { recursive: true });
+  }
+}
+
+/** The same without waiting for it here. Its output is printed where it failed. */
+export async function startSuite(label, files = []) {
+  const directory = mkdtempSync(join(tmpdir(), 'procgroup-results-'));
+  const [results, log] = [join(directory, 'results'), join(directory, 'log')];
+  const output = openSync(log, 'a');
+  try {
+    const env = { ...process.env, [RESULTS]: results, [LABEL]: label };
+    const child = spawn(process.execPath, [programs.vitest, 'run', ...files], {
+      cwd: root,
+      env,
+      stdio: ['ignore', output, output],
+    });
+    const [status] = await once(child, 'close');
+    const counts = recorded(results, 0, label, status);
+    if (counts.failed > 0) console.log(readFileSync(log, 'utf8'));
+    return counts;
+  } finally {
+    closeSync(output);
+    rmSync(directory, { recursive: true });
   }
 }
 

@@ -12,7 +12,7 @@ if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds takes a p
 await ensureBuilt();
 /** The suite's own tests, and how often the suite does it: the scale stretches that. */
 const tests = {
-  'tree-random-sigkill': 100,
+  'tree-random-sigkill': 40,
   'tree-worker-terminate': 200,
   'contained-supervisor-killed': 20,
   'contained-guardian-killed': 60,

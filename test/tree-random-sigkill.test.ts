@@ -5,7 +5,7 @@ import { sigkillRound, sigkillRounds } from './support/sigkill-rounds.mjs';
 
 /** Each supervisor has three trees, which are at different stages: one SIGKILL hits three moments. */
 const TREES = 3;
-const rounds = Math.max(10, scaled(100));
+const rounds = Math.max(10, scaled(40));
 
 it(
   `S5: ${rounds} times SIGKILL at a random moment of ${TREES} trees: no survivor and no guardian left`,
