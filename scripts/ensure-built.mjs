@@ -1,5 +1,6 @@
 // Makes a checkout ready to run: installs what package-lock.json names, then builds what is older than its sources.
 // Needs nothing but Node, npm, python3, make and a C++ compiler; does nothing where everything is current.
+// --dependencies: installs alone.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildGuardian, guardianPath } from './build-guardian.mjs';
@@ -37,14 +38,17 @@ function step(what, status) {
   process.exit(1);
 }
 
+function ensureInstalled() {
+  if (installed()) return;
+  console.error('procgroup: installing the development dependencies');
+  // npm's own environment would make the inner npm believe that it runs our script.
+  const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  const [file, ...args] = [...npm, 'ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
+  step('npm ci', run(file, args));
+}
+
 export async function ensureBuilt() {
-  if (!installed()) {
-    console.error('procgroup: installing the development dependencies');
-    // npm's own environment would make the inner npm believe that it runs our script.
-    const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
-    const [file, ...args] = [...npm, 'ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
-    step('npm ci', run(file, args));
-  }
+  ensureInstalled();
   if (stale(addonPath('plain'), ['native', 'binding.gyp', 'package-lock.json'])) {
     console.error('procgroup: building the addon');
     step('the build of the addon', buildNative('plain'));
@@ -60,4 +64,7 @@ export async function ensureBuilt() {
   }
 }
 
-if (import.meta.filename === process.argv[1]) await ensureBuilt();
+if (import.meta.filename === process.argv[1]) {
+  if (process.argv.includes('--dependencies')) ensureInstalled();
+  else await ensureBuilt();
+}

@@ -1,6 +1,8 @@
 // The suite, or the named files of it, on arm64: first a short test of the prebuilt binaries under qemu-user, then the suite on
 // a kernel of its own under qemu-system-aarch64, with Debian's kernel and programs and npm's Node.
-// Usage: npm run test:arm64 -- [--node 24] [--memory MIB] [--minutes N] [--user-only | --system-only] [test/name.test.ts ...]
+// Usage: npm run test:arm64 -- [--node 24] [--memory MIB] [--minutes N] [--machines N] [--user-only | --system-only]
+//   [test/name.test.ts ...]
+// --machines N share the files, side by side, with one processor each.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,6 +22,7 @@ const { values, positionals } = parseArgs({
     node: { type: 'string', default: '24' },
     memory: { type: 'string', default: '3000' },
     minutes: { type: 'string', default: '120' },
+    machines: { type: 'string', default: '1' },
     'user-only': { type: 'boolean', default: false },
     'system-only': { type: 'boolean', default: false },
   },
@@ -94,18 +97,27 @@ async function underQemuSystem(folder, downloads, { debian, image, project }, zi
     PROCGROUP_RESULTS_LABEL: label,
   };
   const slow = '--testTimeout=600000 --hookTimeout=600000';
-  const suite = `cd /project && node -p process.version+process.arch && node node_modules/vitest/vitest.mjs run ${slow} ${positionals.join(' ')}`;
+  const suite = `cd /project && node -p process.version+process.arch && node node_modules/vitest/vitest.mjs run ${slow} \${SHARD:+--shard=$SHARD} ${positionals.join(' ')}`;
   writeFileSync(join(image, 'init'), init(environment, suite), { mode: 0o755 });
   const { kernel, name } = debianKernel(downloads, 'arm64');
   const initrd = join(folder, 'initrd');
   pack([debian, image], initrd);
+  const machines = Number(values.machines);
+  if (!Number.isInteger(machines) || machines < 1) throw new Error('--machines takes a positive integer');
   console.log(`\n=== arm64 under qemu-system, ${name}, Node ${values.node}`);
   const limits = { memoryMiB: Number(values.memory), timeoutMs: Number(values.minutes) * 60_000 };
-  const lines = await boot({ arch: 'arm64', kernel, initrd, ...limits });
-  const version = lines.find((line) => /^v\d+\.\d+\.\d+arm64$/.test(line));
-  if (version?.startsWith(`v${values.node}.`)) return suiteResult(label, lines);
-  console.error(`the machine ran ${version ?? 'no Node'}`);
-  return { label, passed: 0, failed: 1, skipped: 0 };
+  const one = async (environment, more, suffix) => {
+    const prefix = suffix && `${suffix.trim()}| `;
+    const lines = await boot({ arch: 'arm64', kernel, initrd, ...limits, ...more, environment, prefix });
+    const version = lines.find((line) => /^v\d+\.\d+\.\d+arm64$/.test(line));
+    const counts = suiteResult(label, lines);
+    if (version?.startsWith(`v${values.node}.`)) return { ...counts, label: label + suffix };
+    console.error(`the machine ran ${version ?? 'no Node'}`);
+    return { label: label + suffix, passed: 0, failed: 1, skipped: 0 };
+  };
+  if (machines === 1) return [await one({}, {}, '')];
+  const shards = Array.from({ length: machines }, (_, i) => `${i + 1}/${machines}`);
+  return Promise.all(shards.map((shard) => one({ SHARD: shard }, { cpus: 1 }, ` ${shard}`)));
 }
 
 const needs = values['user-only'] ? debianNeeds : machineNeeds('arm64');
@@ -124,7 +136,7 @@ if (lacking) {
     const prepared = prepare(folder, downloads);
     const runs = [];
     if (!values['system-only']) runs.push(underQemuUser(prepared));
-    if (!values['user-only']) runs.push(await underQemuSystem(folder, downloads, prepared, zig));
+    if (!values['user-only']) runs.push(...(await underQemuSystem(folder, downloads, prepared, zig)));
     process.exitCode = summarise(runs);
   });
 }

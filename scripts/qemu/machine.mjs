@@ -87,7 +87,7 @@ hostname procgroup-test
 uname -srm
 setsid sh -c '${command}' < /dev/null
 echo "TEST-RC=$?"
-poweroff -f
+busybox poweroff -f
 `;
 
 function usable(device) {
@@ -101,16 +101,28 @@ function usable(device) {
 
 const KVM_PATIENCE_MS = 30_000;
 
-async function bootBy(accelerator, { arch, kernel, initrd, memoryMiB = 3_000, cpus = 2, timeoutMs = 7_200_000 }) {
-  const machine = MACHINES[arch];
+async function bootBy(accelerator, machine) {
+  const {
+    arch,
+    kernel,
+    initrd,
+    memoryMiB = 3_000,
+    cpus = 2,
+    timeoutMs = 7_200_000,
+    environment = {},
+    prefix = '',
+  } = machine;
+  const kind = MACHINES[arch];
+  // The kernel hands what it does not know on to init.
+  const words = Object.entries(environment).map(([name, value]) => ` ${name}=${value}`);
   const args = [
-    ...[...machine.args, '-accel', accelerator, '-smp', String(cpus), '-m', String(memoryMiB)],
+    ...[...kind.args, '-accel', accelerator, '-smp', String(cpus), '-m', String(memoryMiB)],
     ...['-nographic', '-nic', 'none', '-no-reboot', '-kernel', kernel, '-initrd', initrd],
-    ...['-append', `console=${machine.console} quiet panic=-1`],
+    ...['-append', `console=${kind.console} quiet panic=-1${words.join('')}`],
   ];
   // Ours, once it is built: the machine ends with us, also where a signal ends us.
   const { spawn } = await import('../../dist/child-process.js');
-  const qemu = spawn(machine.program, args, { stdio: ['ignore', 'pipe', 'inherit'], containment: 'tree' });
+  const qemu = spawn(kind.program, args, { stdio: ['ignore', 'pipe', 'inherit'], containment: 'tree' });
   const ended = new Promise((resolve, reject) => {
     qemu.once('exit', resolve).once('error', reject);
   });
@@ -130,7 +142,7 @@ async function bootBy(accelerator, { arch, kernel, initrd, memoryMiB = 3_000, cp
         clearTimeout(patience);
       }
       lines.push(text);
-      console.log(text);
+      console.log(`${prefix}${text}`);
     }
     await ended;
   } finally {
@@ -144,6 +156,7 @@ async function bootBy(accelerator, { arch, kernel, initrd, memoryMiB = 3_000, cp
 /**
  * Boots; prints the console and gives its lines once the machine is off. One that takes longer is ended. `accelerator`: 'kvm',
  * 'tcg', or 'auto': KVM where the host has it for this architecture and a machine does start by it, since a nested one may hang.
+ * init gets `environment`, and each line is printed behind `prefix`.
  */
 export async function boot({ accelerator = 'auto', ...machine }) {
   const kvm = machine.arch === process.arch && usable('/dev/kvm');

@@ -105,6 +105,7 @@ static void verb_use(const char* verb) {
   (void)verb;
   struct timespec now;
   size_t bytes = (size_t)number(1, 0) << 20;
+  if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) die("prctl");  // a fault for each page
   char* memory = malloc(bytes + 1);
   for (size_t i = 0; i < bytes; i += 4096) ((volatile char*)memory)[i] = 1;
   do {
