@@ -89,6 +89,9 @@ export interface Binding {
   tcsetpgrp(fd: number, pgid: number): number;
 }
 
+/** Command and environment, each as lines joined by NUL. */
+export type Killer = readonly [command: string, environment: string];
+
 /** The engine, bound to our queue. Numbers below zero are negative errnos. */
 export interface Engine {
   readonly rows: Float64Array;
@@ -99,7 +102,7 @@ export interface Engine {
     env: string | null,
     cwd: string | null,
     paths: string | null,
-    killer: string | null,
+    killer: Killer | null,
     numbers: Float64Array,
     guardian: string | null,
     cgroup: readonly [parent: string, limits: string, moveSupervisor: boolean] | null,
@@ -122,7 +125,7 @@ export interface Engine {
   attach(
     ticket: number,
     pgid: number,
-    killer: string | null,
+    killer: Killer | null,
     numbers: Float64Array,
   ): [id: number, sid: number, pin: number, leaderExited: boolean] | number;
   payload(row: number): Payload;

@@ -1,9 +1,10 @@
-import { isMainThread } from './builtins.js';
+import { isMainThread, path as nodePath } from './builtins.js';
 import { type CgroupPlan, planCgroup } from './cgroup.js';
 import { ProcessGroupError } from './errors.js';
 import { guardianPath } from './guardian-path.js';
 import { maySetGroups } from './identity.js';
 import { onlyKnown, SPAWN_NAMES } from './known-options.js';
+import type { Killer } from './native.js';
 import { signalNumber } from './signals.js';
 import { normalizeStdio, type StdioPlan } from './stdio-option.js';
 import type { Containment, Isolation, RlimitName, SpawnOptions, StdioOption, TeardownOptions } from './types.js';
@@ -51,7 +52,7 @@ export interface SpawnPlan {
   argv: string;
   env: string | null;
   cwd: string | null;
-  killer: string | null;
+  killer: Killer | null;
   /** In the order of native/addon/request.cc, see packed(). */
   numbers: number[];
   guardian: string | null;
@@ -67,7 +68,7 @@ export interface SpawnPlan {
 export interface TeardownPlan {
   /** killWaitMs, exitGraceMs, the killer's timeout, the number of steps, then signal and grace of each. */
   numbers: number[];
-  killer: string | null;
+  killer: Killer | null;
 }
 
 export const DEFAULT_DRAIN_MS = 1_000;
@@ -77,7 +78,7 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
     duration('options.killWaitMs', options.killWaitMs, 2_000),
     duration('options.exitGraceMs', options.exitGraceMs, 1_000),
   ];
-  let killer: string | null = null;
+  let killer: Killer | null = null;
   let killerTimeout = 0;
   if (options.privilegedKiller !== undefined) {
     const given = record('options.privilegedKiller', options.privilegedKiller);
@@ -86,7 +87,7 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
     if (!Array.isArray(command)) throw invalidType('options.privilegedKiller.command', 'an array of strings', command);
     const words = command.map((word, i) => text(`options.privilegedKiller.command[${i}]`, word));
     if (!words[0]) throw invalidValue('options.privilegedKiller.command', 'must name a program', command);
-    killer = words.join('\0');
+    killer = [words.join('\0'), environmentBlock(process.env)];
     killerTimeout = duration('options.privilegedKiller.timeoutMs', timeoutMs, 2_000);
   }
   const steps = options.teardown ?? [{ signal: 'SIGTERM', graceMs: 5_000 }];
@@ -156,8 +157,23 @@ function planRlimits(value: unknown): number[] {
 function planEnv(env: unknown): string | null {
   // In a worker process.env is the thread's own copy and does not write through to the process's.
   if (env === undefined && isMainThread()) return null;
+  return environmentBlock(env === undefined ? process.env : record('options.env', env));
+}
+
+/** Null: where we are at the call. A mount namespace of its own is entered by name, since a descriptor of ours lies outside. */
+function planCwd(given: unknown, containment: Containment): string | null {
+  const cwd = given === undefined ? null : path('options.cwd', given);
+  if (containment !== 'namespace' || cwd?.startsWith('/')) return cwd;
+  try {
+    return nodePath().resolve(cwd ?? '.');
+  } catch {
+    return cwd; // Our own directory has been removed: exec says what it can do there.
+  }
+}
+
+function environmentBlock(env: object): string {
   const lines: string[] = [];
-  for (const [name, value] of Object.entries(env === undefined ? process.env : record('options.env', env))) {
+  for (const [name, value] of Object.entries(env)) {
     if (value === undefined) continue;
     if (name === '' || name.includes('='))
       throw invalidValue('options.env', "must not have a name that is empty or holds '='", name);
@@ -257,7 +273,7 @@ export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<St
     file: program,
     argv: [argv0, ...words].join('\0'),
     env: planEnv(options.env),
-    cwd: options.cwd === undefined ? null : path('options.cwd', options.cwd),
+    cwd: planCwd(options.cwd, containment),
     killer: teardown.killer,
     numbers,
     guardian: containment === 'leader' || containment === 'group' ? null : guardianPath(),

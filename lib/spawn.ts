@@ -161,7 +161,7 @@ async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupE
     return cgroupFailure(plan.file, plan.cgroup, { code, errno: -err, syscall, index, leaf });
   if (stage === 'namespace') return namespaceFailure(plan.file, { code, errno: -err, index });
   if (stage === 'chdir')
-    return new SpawnError(`spawn ${plan.file} ${code}: chdir '${plan.cwd}'`, { ...fields, path: plan.cwd ?? '' });
+    return new SpawnError(`spawn ${plan.file} ${code}: chdir '${plan.cwd ?? '.'}'`, { ...fields, path: plan.cwd ?? '' });
   if (stage === 'stdio') {
     const path = plan.stdio.files[index];
     const what = path === undefined ? `stdio[${index}]` : `stdio[${index}] '${path}'`;

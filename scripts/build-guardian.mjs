@@ -9,6 +9,7 @@ import { root, run } from './support.mjs';
 /** Of the engine, what the guardian links: not the supervisor's side. */
 const CORE = [
   'spawn',
+  'clone',
   'resources',
   'lookup',
   'kernel',

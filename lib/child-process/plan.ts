@@ -1,4 +1,5 @@
 import type { CgroupPlan } from '../cgroup.js';
+import type { Killer } from '../native.js';
 import { planSpawn } from '../options.js';
 import type { Containment, Isolation, SpawnOptions, StdioEntry as StdioOption } from '../types.js';
 import { place } from './call.js';
@@ -9,7 +10,7 @@ export interface HandlePlan {
   isolation: Isolation;
   containment: Containment;
   numbers: number[];
-  killer: string | null;
+  killer: Killer | null;
   guardian: string | null;
   cgroup: CgroupPlan | null;
 }

@@ -142,18 +142,31 @@ void read_teardown(const double* numbers, size_t* at, GroupOptions* options, uin
 }
 
 std::shared_ptr<const Killer> read_killer(Napi::Value value, uint64_t timeout_ns) {
-  if (!value.IsString()) return nullptr;
+  if (!value.IsArray()) return nullptr;  // [command, environment]
   auto killer = std::make_shared<Killer>();
-  std::string block = to_string(value);
-  std::vector<char*> words;
-  split(&block, &words);
-  for (char* word : words) {
-    if (word != nullptr) killer->command.emplace_back(word);
-  }
-  for (char** e = environ; e != nullptr && *e != nullptr; e++) killer->environment.emplace_back(*e);
+  auto read = [&](uint32_t i, std::vector<std::string>* out) {
+    std::string block = to_string(value.As<Napi::Array>().Get(i));
+    std::vector<char*> lines;
+    split(&block, &lines);
+    for (char* line : lines) {
+      if (line != nullptr) out->emplace_back(line);
+    }
+  };
+  read(0, &killer->command);
+  read(1, &killer->environment);
   killer->timeout_ns = timeout_ns;
   return killer;
 }
+
+namespace {
+
+// What a command has as 0, 1 or 2 it expects to be blocking. The flag is of the open file, which we share.
+void make_blocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+}  // namespace
 
 std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environment, bool awaited) {
   auto job = std::make_unique<Job>();
@@ -206,6 +219,7 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
     StdioSpec spec = {static_cast<StdioKind>(static_cast<int>(n[at])), static_cast<int>(n[at + 1]), nullptr,
                       static_cast<int>(n[at + 2]), static_cast<int>(n[at + 3])};
     if (spec.kind == StdioKind::File) spec.path = paths[next_path++];
+    if (spec.kind == StdioKind::Descriptor && i <= 2) make_blocking(spec.fd);
     if (spec.kind == StdioKind::Descriptor && spec.fd > 2 && !awaited) {
       // A copy: the caller may close its descriptor as soon as this call returns, and the number may be another file's
       // by the time of the clone. What refuses it, as an errno below zero, is told by the spawn.
@@ -214,6 +228,13 @@ std::unique_ptr<Job> read_job(const Napi::CallbackInfo& info, uint32_t environme
       if (copy >= 0) job->owned_fds.push_back(copy);
     }
     request.stdio.push(spec);
+  }
+  if (!awaited) {
+    // The caller may have gone elsewhere by the time of the clone. Where the table is full the spawn itself is refused.
+    // After the copies: a descriptor that is named and not open must not turn out to be this one.
+    Fd here(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    request.cwd_fd = here.get() > 2 ? here.release() : fcntl(here.get(), F_DUPFD_CLOEXEC, 3);
+    if (request.cwd_fd >= 0) job->owned_fds.push_back(request.cwd_fd);
   }
   size_t limits = static_cast<size_t>(n[at++]);
   bool nofile_given = false;

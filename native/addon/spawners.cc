@@ -212,7 +212,8 @@ void Engine::interrupt(Job* job) {
   // Written by the kernel, on the spawner's behalf.
   int pidfd = __atomic_load_n(&job->plan->pidfd, __ATOMIC_ACQUIRE);
   child.leader = __atomic_load_n(&job->plan->pid, __ATOMIC_ACQUIRE);
-  if (pidfd >= 0) {
+  bool sure = child.leader > 0 || !__atomic_load_n(&job->plan->tells_pid, __ATOMIC_ACQUIRE);
+  if (pidfd >= 0 && sure) {
     sys_pidfd_send_signal(pidfd, SIGKILL, 0);
   } else if (child.leader > 0) {
     signal_leader(child, SIGKILL);  // the spawner has not come back, so nobody has reaped it

@@ -160,16 +160,11 @@ int arrange_stdio(Job* job, OurEnds* ends) {
         spec = {StdioKind::Descriptor, pair[1], nullptr, 0, 0};
         break;
       }
-      case StdioKind::Descriptor:
-        if (i <= 2) {
-          int flags = fcntl(spec.fd, F_GETFL);
-          if (flags >= 0 && (flags & O_NONBLOCK)) fcntl(spec.fd, F_SETFL, flags & ~O_NONBLOCK);
-        }
-        break;
       case StdioKind::Ignore:
         if (i == 0) spec = {StdioKind::File, -1, "/dev/null", O_RDONLY, 0};
         if (i > 2 && !job->tree) spec.kind = StdioKind::Absent;
         break;
+      case StdioKind::Descriptor:
       case StdioKind::File:
       case StdioKind::Absent:
         break;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "child_attributes.h"
 #include "child_containment.h"
 #include "child_descriptors.h"
 #include "child_syscall.h"
@@ -102,58 +103,6 @@ CHILD_INLINE void bind_to_parent(ChildPlan* p) {
   if (call(__NR_getppid) != p->parent_pid) leave();
 }
 
-CHILD_INLINE void write_oom_score(ChildPlan* p) {
-  p->stage = Stage::OomScore;
-  char text[8];
-  int n = 0;
-  int value = p->oom_score_adj;
-  if (value < 0) text[n++] = '-', value = -value;
-  int divisor = 1000;
-  while (divisor > 1 && value / divisor == 0) divisor /= 10;
-  for (; divisor > 0; divisor /= 10) text[n++] = static_cast<char>('0' + value / divisor % 10);
-  static const char path[] = "/proc/self/oom_score_adj";
-  long fd = call(__NR_openat, AT_FDCWD, arg(path), O_WRONLY | O_CLOEXEC, 0);
-  if (fd < 0) fail(p, fd);
-  long r = call(__NR_write, fd, arg(text), n);
-  if (r < 0) fail(p, r);
-  call(__NR_close, fd);
-}
-
-CHILD_INLINE void set_process_attributes(ChildPlan* p) {
-  long r;
-  if (p->umask != kUnset) {
-    p->stage = Stage::Umask;
-    call(__NR_umask, p->umask);
-  }
-  if (p->nice != kUnset) {
-    p->stage = Stage::Nice;
-    if ((r = call(__NR_setpriority, 0, 0, p->nice)) < 0) fail(p, r);
-  }
-  if (p->oom_score_adj != kUnset) write_oom_score(p);
-}
-
-CHILD_INLINE void change_directory(ChildPlan* p) {
-  if (p->cwd == nullptr) return;
-  p->stage = Stage::Chdir;
-  long r = call(__NR_chdir, arg(p->cwd));
-  if (r < 0) fail(p, r);
-}
-
-CHILD_INLINE void set_rlimits(ChildPlan* p) {
-  p->stage = Stage::Rlimit;
-  for (int32_t i = 0; i < p->rlimit_count; i++) {
-    const RlimitSet& l = p->rlimits[i];
-    uint64_t value[2] = {l.soft, l.hard};
-    long r;
-    if (l.keep_hard) {
-      uint64_t now[2] = {0, 0};
-      if ((r = call(__NR_prlimit64, 0, l.resource, 0, arg(now))) < 0) fail(p, r, l.resource);
-      value[1] = now[1];  // NOLINT(clang-analyzer-core.uninitialized.Assign): prlimit64 wrote it
-    }
-    if ((r = call(__NR_prlimit64, 0, l.resource, arg(value), 0)) < 0) fail(p, r, l.resource);
-  }
-}
-
 // As execvp(3): the next candidate after ENOENT, ENOTDIR and their kin, EACCES remembered, ENOEXEC given to /bin/sh.
 [[noreturn]] CHILD_INLINE void exec(ChildPlan* p) {
   p->stage = Stage::Exec;
@@ -201,6 +150,7 @@ extern "C" __attribute__((visibility("hidden"), used, noreturn)) void procgroup_
   join_cgroup(p);
   place(p);
   set_process_attributes(p);
+  start_from_directory(p);
   int32_t moved[kMaxFds + 3];  // a guardian gets three more than its command
   place_descriptors(p, moved);
   close_strays(p);

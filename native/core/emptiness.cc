@@ -84,7 +84,35 @@ void Supervisor::look_again_later(Group& group) {
   timers_.arm(&group.retry_timer, now_ns() + (pause < most ? pause : most));
 }
 
-// One pass over /proc serves every group that waits for one.
+// Of any of them: then more depends on the pass than a list.
+bool Supervisor::nobody_found(const Vec<Group*>& due) {
+  for (const Group* group : due) {
+    if (group->found.empty() && group->ref.leader_exited && !group->lost) return true;
+  }
+  return false;
+}
+
+// False: it could not be completed.
+bool Supervisor::pass(const Vec<Group*>& due) {
+  for (Group* group : due) {
+    group->found.clear();
+    group->found_zombies = 0;
+    group->zombie_hash = 0;
+  }
+  return proc_.scan([&](const ProcStat& process) {
+    for (Group* group : due) {
+      if (!belongs(*group, process, proc_)) continue;
+      if (process.alive()) {
+        group->found.push(process);
+      } else {
+        count_zombie(*group, process);
+        group->leader_dead |= process.pid == group->ref.leader;
+      }
+    }
+  });
+}
+
+// One pass over /proc, or two, serve every group that waits for one.
 void Supervisor::on_batch_end() {
   if (sweep_due_) {
     sweep_due_ = false;
@@ -100,28 +128,21 @@ void Supervisor::on_batch_end() {
     group->census_due = false;
     group->list_now = group->list_due;
     group->list_due = false;
-    group->found.clear();
-    group->found_zombies = 0;
-    group->zombie_hash = 0;
     due.push(group);
   }
   uint64_t started = now_ns();
   // What belongs() reads changes on this thread only. A group that another thread frees meanwhile is buried afterwards.
   scanning_ = true;
   listener_->unlock();
-  pid_t last_before = proc_.last_pid();
-  bool complete = proc_.scan([&](const ProcStat& process) {
-    for (Group* group : due) {
-      if (!belongs(*group, process, proc_)) continue;
-      if (process.alive()) {
-        group->found.push(process);
-      } else {
-        count_zombie(*group, process);
-        group->leader_dead |= process.pid == group->ref.leader;
-      }
-    }
-  });
-  bool exact = complete && last_before > 0 && last_before == proc_.last_pid();
+  // Two passes without a fork prove what they do not show. One does not: a process that was inside fork(2) when it
+  // began may have ended unseen, and its child have come behind it.
+  pid_t last = proc_.last_pid();
+  bool complete = pass(due);
+  bool exact = complete && last > 0 && last == proc_.last_pid();
+  if (exact && nobody_found(due)) {
+    complete = pass(due);
+    exact = complete && last == proc_.last_pid();
+  }
   listener_->lock();
   for (Group* group : due) {
     if (!group->dead) after_census(*group, started, complete, exact);
@@ -170,23 +191,26 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete, boo
 
 // The scan saw nobody alive. That is a proof in three cases only: the group answers ESRCH; SIGKILL had reached all of
 // it before the scan began; nobody forked during the scan. Else a chain of short lives may have slipped through. Of a
-// session the first two say nothing, since it may have other groups: only the third is left.
+// session the first two say nothing, since it may have other groups: only the third is left. Where members of other
+// users are kept from us (hidepid) the first alone is one: a zombie of ours that answers may stand before them.
 void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   if (group.lost) return lost_tree_unseen(group);
-  bool session = group.ref.session;
+  bool session = group.ref.session, blind = proc_.blind();
   bool swept = !session && group.killed_at != 0 && started > group.killed_at;
   if (group.ref.leader_reaped) {
     int r = probe_group(group.ref);
-    if (r == -ESRCH && (!session || exact)) {
+    if (r == -ESRCH && (!session || (exact && !blind))) {
       return finish(group, true, session ? Evidence::Census : Evidence::Esrch);
     }
-    // Somebody answers who cannot be seen: under hidepid this is a member of another user, not a zombie.
-    if (r == -EPERM && group.found_zombies == 0) {
-      group.report.notes |= kNoteProcUnreadable;
+    // Somebody answers who cannot be seen: a member of another user, or whoever makes the scan untrue.
+    if (r != -ESRCH && (blind || group.found_zombies == 0)) {
+      if (r == -EPERM || blind) group.report.notes |= kNoteProcUnreadable;
       return retry_later(group);
     }
+  } else if (blind && swept && !session) {
+    return give_up_zombie(group);
   }
-  if (swept || exact) return finish(group, true, Evidence::Census);
+  if ((swept || exact) && !blind) return finish(group, true, Evidence::Census);
   // Zombies that nobody reaps: a living chain would add to them.
   bool same = group.clean_scans > 0 && group.zombie_hash == group.last_zombie_hash;
   group.last_zombie_hash = group.zombie_hash;
@@ -207,11 +231,17 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
     return request_census(group);
   }
   if (group.clean_scans < kCleanScans || group.options.killer) return retry_later(group);
-  // At a natural end the zombie is given up for ESRCH, the better proof.
+  give_up_zombie(group);
+}
+
+// For ESRCH, the better proof: at a natural end, or where the scan shows less than there is.
+void Supervisor::give_up_zombie(Group& group) {
   if (!reap(group)) return retry_later(group);
   if (probe_group(group.ref) == -ESRCH) return settle(group);
-  group.report.notes |= kNotePinLost;
-  adopt_members(group);
+  if (group.ref.pin == Pin::Zombie) {
+    group.report.notes |= kNotePinLost;
+    adopt_members(group);
+  }
   retry_later(group);
 }
 
@@ -249,11 +279,15 @@ void Supervisor::name_survivors(Group& group, bool complete) {
     group.report.survivors.push(record);
   }
   if (!group.report.survivors.empty()) return finish(group, false, Evidence::Census);
-  bool blind = !complete || !proc_.usable() || !leaf_empty(group);
-  if (blind || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
-  if (!group.ref.leader_reaped) return finish(group, true, Evidence::Census);
+  bool unseen = !complete || !proc_.usable() || !leaf_empty(group);
+  if (unseen || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
+  if (!group.ref.leader_reaped && (!proc_.blind() || !reap(group))) return finish(group, true, Evidence::Census);
   int r = probe_group(group.ref);
   bool wide = group.ref.session || group.lost;
+  if (r != -ESRCH && proc_.blind()) {
+    group.report.notes |= kNoteProcUnreadable;
+    return finish(group, false, Evidence::Unverified);
+  }
   if (r == -ESRCH || wide) return finish(group, true, wide ? Evidence::Unverified : Evidence::Esrch);
   if (r == -EPERM && group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
   if (group.killed_at != 0 || group.found_zombies != 0) return finish(group, true, Evidence::Census);

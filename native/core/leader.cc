@@ -59,15 +59,22 @@ void Supervisor::leader_ready(Group& group) {
     }
     return leader_exited(group, group.exit_kind);
   }
+  bool keep = group.ref.pin == Pin::Zombie || group.options.killer;
+  WaitStatus status;
   if (group.ref.leader_exited) {  // an earlier tracer held it, or the group has ended: only the zombie is left
+    bool over = group.phase == Phase::Empty || group.phase == Phase::Survivors;
+    if (keep && !over && !group.ref.leader_reaped) {  // which goes on pinning the number
+      int r = sys_waitid_exit(wait_fd(group.ref.pidfd), group.ref.leader, WNOWAIT, &status);
+      if (r == 0 && !status.ready) return timers_.arm(&group.tracer_timer, now_ns() + kMaxRetry);
+      if (r < 0) lose_zombie(group);
+      return settle(group);
+    }
     if (!reap(group))
       timers_.arm(&group.tracer_timer, now_ns() + kMaxRetry);
     else if (group.phase == Phase::Empty)
       free_group(&group);
     return;
   }
-  bool keep = group.ref.pin == Pin::Zombie || group.options.killer;
-  WaitStatus status;
   int r = sys_waitid_exit(wait_fd(group.ref.pidfd), group.ref.leader, keep ? WNOWAIT : 0, &status);
   if (r == 0 && !status.ready) {
     // Readable but not waitable: a tracer that does not wait holds it. epoll would report it for ever.
@@ -79,21 +86,25 @@ void Supervisor::leader_ready(Group& group) {
   }
   unwatch_leader(group);
   if (r < 0) {  // ECHILD: SIGCHLD is ignored, or a foreign wait took it
-    group.ref.leader_reaped = true;
     bool known = exit_info(group, &status);
     group.exit = status;
-    if (group.ref.pin == Pin::Zombie) {
-      // A process that leads it now is a stranger: then nobody is known, and the number counts as lost.
-      ProcStat other;
-      group.ref.pin = Pin::Members;
-      if (!caller_proc_.stat(group.ref.pgid, &other)) adopt_members(group);
-      group.report.notes |= kNotePinLost;
-    }
+    lose_zombie(group);
     return leader_exited(group, known ? ExitStatusKind::Exact : ExitStatusKind::Unknown);
   }
   group.exit = status;
   group.ref.leader_reaped = !keep;
   leader_exited(group, ExitStatusKind::Exact);
+}
+
+// Somebody else has taken it.
+void Supervisor::lose_zombie(Group& group) {
+  group.ref.leader_reaped = true;
+  if (group.ref.pin != Pin::Zombie) return;
+  // A process that leads it now is a stranger: then nobody is known, and the number counts as lost.
+  ProcStat other;
+  group.ref.pin = Pin::Members;
+  if (!caller_proc_.stat(group.ref.pgid, &other)) adopt_members(group);
+  group.report.notes |= kNotePinLost;
 }
 
 void Supervisor::leader_exited(Group& group, ExitStatusKind kind) {

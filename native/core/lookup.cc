@@ -27,7 +27,7 @@ const char* path_of(char* const* envp) {
   return nullptr;
 }
 
-int find_program(const char* file, const char* path, const char* cwd, Candidates* out, bool unseen) {
+int find_program(const char* file, const char* path, const char* cwd, Candidates* out, bool unseen, int from) {
   if (strchr(file, '/') != nullptr) {
     out->paths.push(file);
     out->paths.push(nullptr);
@@ -51,9 +51,9 @@ int find_program(const char* file, const char* path, const char* cwd, Candidates
     for (size_t i = 0; i <= length; i++) out->text.push(file[i]);
     const char* candidate = out->text.data() + start;
     bool from_cwd = candidate[0] != '/' && cwd != nullptr;
-    if (from_cwd && !unseen && !base.valid()) base.reset(open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (from_cwd && !unseen && !base.valid()) base.reset(openat(from, cwd, O_PATH | O_DIRECTORY | O_CLOEXEC));
     // A cwd that is not there is reported by the child's chdir.
-    bool found = unseen || (from_cwd && !base.valid()) ? true : exists(from_cwd ? base.get() : AT_FDCWD, candidate);
+    bool found = unseen || (from_cwd && !base.valid()) ? true : exists(from_cwd ? base.get() : from, candidate);
     if (found) {
       out->paths.push(candidate);
     } else {

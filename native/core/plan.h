@@ -40,6 +40,7 @@ struct ChildPlan {
   char** argv;
   char* const* envp;
   char** sh_argv;    // {"/bin/sh", (path), args...} for ENOEXEC; sh_argv[1] is filled in by the child
+  int32_t cwd_fd;    // >= 0: the directory to be in before anything else; O_PATH will do
   const char* cwd;   // or null
   const FdMap* fds;  // by rising target
   int32_t fd_count;
@@ -82,8 +83,9 @@ struct ChildPlan {
   volatile int32_t error_index;
   volatile int32_t pgid;
   volatile int32_t sid;
-  volatile int32_t pidfd;  // written by the kernel at clone; -1 before
-  volatile int32_t pid;    // written by the kernel at clone; 0 before
+  volatile int32_t pidfd;  // written by the kernel at clone; -1 before. One that fails may have written it too
+  volatile int32_t pid;    // written by the kernel at clone, after the pidfd, when nothing can fail any more; 0 before
+  volatile int32_t tells_pid;  // clone3: both are written. clone: the pidfd alone, where one is asked for
 };
 static_assert(__is_standard_layout(ChildPlan) && __is_trivially_copyable(ChildPlan),
               "a plan is read by a child that shares our memory");

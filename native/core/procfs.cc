@@ -165,13 +165,6 @@ pid_t ProcFs::tracer(pid_t pid) {
   return line == nullptr ? 0 : static_cast<pid_t>(atoi(line + sizeof name - 1));
 }
 
-pid_t ProcFs::last_pid() {
-  char text[128];
-  ssize_t n = usable() ? read_file("loadavg", text, sizeof text) : -1;
-  const char* last = n > 0 ? strrchr(text, ' ') : nullptr;
-  return last == nullptr ? -1 : static_cast<pid_t>(atoi(last + 1));
-}
-
 bool ProcFs::rewind() {
   if (!usable()) return false;
   entries_.reserve(kEntriesSize);

@@ -55,8 +55,12 @@ class ProcFs {
   // TracerPid of /proc/PID/status, 0 where there is none.
   pid_t tracer(pid_t pid);
 
-  // The number that the last fork of our PID namespace was given, or -1. Unchanged over a scan it makes the scan exact:
-  // who did not fork meanwhile was visible all the time. proc(5), /proc/loadavg.
+  // Whether processes of other users are kept from us (the mount option hidepid): then who is not seen may live.
+  // proc(5).
+  bool blind();
+
+  // The number that the last fork of our PID namespace was given, or -1 where /proc/loadavg is not the kernel's own.
+  // proc(5).
   pid_t last_pid();
 
   // Calls visit(stat) for every process once, in one pass. False: the pass could not be completed.
@@ -91,6 +95,8 @@ class ProcFs {
   int open_at(const char* path, int flags);
   ssize_t read_file(const char* path, char* buffer, size_t size);
 
+  enum class Sight : uint8_t { Unknown, Whole, Blind };
+  Sight sight_ = Sight::Unknown;
   Fd dir_;
   Fd spare_;
   bool spent_ = false;  // to be taken again

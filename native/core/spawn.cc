@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clone.h"
 #include "kernel.h"
 #include "lookup.h"
 #include "namespaces.h"
@@ -17,7 +18,6 @@
 namespace procgroup {
 namespace {
 
-constexpr uint64_t kVm = 0x100, kFiles = 0x400, kPidfd = 0x1000, kVfork = 0x4000;  // CLONE_ flags
 constexpr int kBusyRetries = 6;  // after the in-flight clones have ended: 1, 2, 4 ... 32 ms
 
 // Descriptors of one spawn on our side, closed in every end but the parent's halves of a successful one.
@@ -38,15 +38,17 @@ void close_parent_ends(SpawnResult* result) {
 }
 
 // O_NONBLOCK: opening a FIFO would wait for its other side. Whoever gets the descriptor expects a blocking one.
-int open_file(const StdioSpec& spec) {
-  int fd = open(spec.path, spec.flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, static_cast<mode_t>(spec.mode));
+int open_file(const StdioSpec& spec, int from) {
+  int fd = openat(from, spec.path, spec.flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, static_cast<mode_t>(spec.mode));
   if (fd < 0) return -errno;
   int flags = fcntl(fd, F_GETFL);
   if (flags >= 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
   return fd;
 }
 
-Error open_one(const StdioSpec& spec, int target, OpenStdio* open_stdio, SpawnResult* result) {
+int directory_of(const SpawnRequest& request) { return request.cwd_fd >= 0 ? request.cwd_fd : AT_FDCWD; }
+
+Error open_one(const StdioSpec& spec, int target, int from, OpenStdio* open_stdio, SpawnResult* result) {
   int source = -1, parent = -1;
   switch (spec.kind) {
     case StdioKind::Ignore:
@@ -82,7 +84,7 @@ Error open_one(const StdioSpec& spec, int target, OpenStdio* open_stdio, SpawnRe
       result->parent_ends.push(-1);
       return {};
     case StdioKind::File:
-      source = open_file(spec);
+      source = open_file(spec, from);
       if (source < 0) return make_error(-source, Stage::Stdio, "open", target);
       break;
   }
@@ -111,51 +113,15 @@ Error open_terminal(SpawnResult* result) {
   return {};
 }
 
-bool needs_copy_of_table(const SpawnContext& context, const SpawnRequest& request, const OpenStdio& stdio,
-                         int program) {
+bool needs_copy_of_table(const SpawnContext& context, const SpawnRequest& request, const OpenStdio& stdio, int program,
+                         int tty) {
   if (!(context.features & kFeatureCloseRange) || context.high_fd < 0) return true;
   if (!request.close_strays && !request.leave_high) return true;
-  if (program >= context.high_fd) return true;
+  if (program >= context.high_fd || tty >= context.high_fd || request.cwd_fd >= context.high_fd) return true;
   for (const FdMap& m : stdio.map) {
     if (m.source >= context.high_fd) return true;
   }
   return false;
-}
-
-// A refusal may be of the namespaces or of the call: nothing is dropped for good.
-long clone_into_namespaces(const SpawnContext& context, uint64_t flags, ChildPlan* plan, bool* used_clone3) {
-  *used_clone3 = context.features & kFeatureClone3;
-  long r = *used_clone3 ? clone3_child(flags | plan->namespaces, context.stack, plan) : -ENOSYS;
-  if (r != -ENOSYS && r != -EPERM && r != -EINVAL) return r;
-  *used_clone3 = false;
-  return clone_child(flags | plan->namespaces, context.stack, plan);
-}
-
-// One clone with the best flags that are left; a refused mechanism is dropped for good and the next one tried.
-long clone_once(SpawnContext& context, ChildPlan* plan, bool* used_clone3) {
-  for (;;) {
-    uint64_t flags = kVfork;
-    if (plan->uid == -1 && plan->gid == -1 && plan->group_count == -1) flags |= kVm;
-    if (plan->unshare_from >= 0) flags |= kFiles;
-    if (context.features & kFeatureClonePidfd) flags |= kPidfd;
-    // Read by interrupt() on other threads.
-    __atomic_store_n(&plan->pidfd, -1, __ATOMIC_RELEASE);
-    __atomic_store_n(&plan->pid, 0, __ATOMIC_RELEASE);
-    plan->stage = Stage::Clone;
-    plan->error = 0;
-    if (plan->namespaces != 0) return clone_into_namespaces(context, flags, plan, used_clone3);
-    *used_clone3 = context.features & kFeatureClone3;
-    long r = *used_clone3 ? clone3_child(flags, context.stack, plan) : clone_child(flags, context.stack, plan);
-    if (r >= 0) return r;
-    bool refused = r == -ENOSYS || r == -EPERM || r == -EINVAL;
-    if (refused && *used_clone3) {
-      context.features &= ~kFeatureClone3;
-    } else if (refused && (flags & kPidfd)) {
-      context.features &= ~kFeatureClonePidfd;
-    } else {
-      return r;
-    }
-  }
 }
 
 // The verdict of a clone that came back: nothing, or the step that failed, with the child reaped.
@@ -170,9 +136,9 @@ Error verdict(ChildPlan* plan, pid_t pid) {
 }
 
 // ENOENT for a file that is there: its interpreter (or loader) is not.
-void find_missing_interpreter(const ChildPlan& plan, const Candidates& candidates, Error* error) {
+void find_missing_interpreter(const ChildPlan& plan, const Candidates& candidates, int from, Error* error) {
   if (error->stage != Stage::Exec || error->err != ENOENT || plan.cwd != nullptr || plan.program_fd >= 0) return;
-  if (access(candidates.paths[0], F_OK) == 0) error->index = -2;
+  if (faccessat(from, candidates.paths[0], F_OK, 0) == 0) error->index = -2;
 }
 
 }  // namespace
@@ -180,7 +146,7 @@ void find_missing_interpreter(const ChildPlan& plan, const Candidates& candidate
 void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, SpawnResult* result) {
   OpenStdio stdio;
   for (size_t i = 0; i < request.stdio.size() && !result->error.failed(); i++) {
-    result->error = open_one(request.stdio[i], static_cast<int>(i), &stdio, result);
+    result->error = open_one(request.stdio[i], static_cast<int>(i), directory_of(request), &stdio, result);
   }
   if (!result->error.failed() && request.foreground) result->error = open_terminal(result);
   int program = -1;
@@ -188,7 +154,7 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   Candidates candidates;
   if (!result->error.failed() && program < 0) {
     bool other = request.uid != -1 || request.gid != -1;
-    int r = find_program(request.file, path_of(request.envp), request.cwd, &candidates, other);
+    int r = find_program(request.file, path_of(request.envp), request.cwd, &candidates, other, directory_of(request));
     if (r < 0) result->error = make_error(-r, Stage::Lookup, "execve");
   }
   if (result->error.failed()) {
@@ -215,6 +181,7 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   plan.envp = request.envp;
   plan.sh_argv = sh_argv.data();
   plan.cwd = request.cwd;
+  plan.cwd_fd = request.namespaces ? -1 : request.cwd_fd;
   plan.fds = stdio.map.data();
   plan.fd_count = static_cast<int32_t>(stdio.map.size());
   plan.scratch_from = static_cast<int32_t>(request.stdio.size());
@@ -250,7 +217,7 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   }
   for (int busy = 0;;) {
     plan.have_close_range = (context.features & kFeatureCloseRange) != 0;
-    plan.unshare_from = needs_copy_of_table(context, request, stdio, program) ? -1 : context.high_fd;
+    plan.unshare_from = needs_copy_of_table(context, request, stdio, program, result->tty.get()) ? -1 : context.high_fd;
     // Of an earlier try: they may be somebody else's by now. Others read them from enter_clone on.
     plan.pid = 0;
     plan.pidfd = -1;
@@ -290,7 +257,7 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
     }
     busy++;
   }
-  find_missing_interpreter(plan, candidates, &result->error);
+  find_missing_interpreter(plan, candidates, directory_of(request), &result->error);
   // A child that failed after taking the terminal's foreground: give it back.
   if (result->tty.valid() && result->tty_owner > 0) tcsetpgrp(result->tty.get(), result->tty_owner);
   close_parent_ends(result);

@@ -29,6 +29,9 @@ struct SpawnRequest {
   int argc = 0;
   char** envp = nullptr;  // null-terminated
   const char* cwd = nullptr;
+  // >= 0: a directory, which stays the caller's. Relative paths and a missing `cwd` count from it, not from where we
+  // are at the time. A child in a mount namespace of its own does without it: the descriptor is one of ours.
+  int cwd_fd = -1;
   Vec<StdioSpec> stdio;
   Vec<RlimitSet> rlimits;
   Isolation isolation = Isolation::Group;

@@ -205,7 +205,8 @@ void Supervisor::look_at_survivors(Group& group) {
     });
     gone = !others && caller_proc_.stat(group.ref.leader, &stat);
   }
-  if (gone && (group.attached || !group.ref.leader_exited || reap(group))) return free_group(&group);
+  // A leader that has left the group lives on: its end is still to be told, and its zombie ours.
+  if (gone && (group.attached || (group.ref.leader_exited && reap(group)))) return free_group(&group);
   watch_survivors(group);
 }
 

@@ -236,6 +236,10 @@ class Supervisor {
 
   // emptiness.cc
   void settle(Group& group);
+  static bool nobody_found(const Vec<Group*>& due);
+  bool pass(const Vec<Group*>& due);
+  void give_up_zombie(Group& group);
+  void lose_zombie(Group& group);
   void request_census(Group& group);
   void retry_later(Group& group);
   void look_again_later(Group& group);
