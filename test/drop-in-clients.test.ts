@@ -62,7 +62,7 @@ const users: Record<string, [source: string, seen: unknown]> = {
      const outputStream = new Writable({ write: (chunk, encoding, done) => done() });
      const { result } = concurrently(['echo one', 'echo two'], { outputStream });
      const ends = (await result).map(({ exitCode }) => exitCode);
-     const others = concurrently(['sleep 1000', 'sh -c "exit 3"'], { outputStream, killOthersOn: ['failure'] });
+     const others = concurrently(['exec sleep 1000', 'sh -c "exit 3"'], { outputStream, killOthersOn: ['failure'] });
      const failed = await others.result.catch((events) => events.map(({ exitCode }) => exitCode));
      return [ends, failed.sort()];`,
     [
