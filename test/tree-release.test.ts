@@ -133,29 +133,55 @@ it('G15: a released tree is not torn down at timeoutMs', async () => {
   expect(await group.stop()).toMatchObject({ empty: true, cause: 'stop' });
 });
 
-it('G15: a released tree that loses its guardian is left alone, and the report says so', async () => {
+it('G15: a released tree that loses its guardian is left alone, and its end is told when it comes', async () => {
   scenario.leaves();
   const { group, pids } = await startTree(scenario, 'treeactor', ['mixed'], { lifetime: 'releasable', teardown: [] });
   group.release();
+  const told: string[] = [];
+  void group.exited.then(() => told.push('exited'));
+  void group.gone.then(() => told.push('gone'));
   process.kill(group.mechanism.guardianPid ?? 0, 'SIGKILL');
+  await waitUntil(() => isDead(group.mechanism.guardianPid ?? 0));
+  const alive = () => scenario.alive().map(({ pid }) => pid);
+  expect(alive().sort()).toEqual([...pids].sort());
+  expect(await group.members()).toHaveLength(pids.length);
+  process.kill(group.pid, 'SIGKILL');
+  await group.exited;
+  expect(told).toEqual(['exited']);
+  for (const pid of alive()) process.kill(pid, 'SIGKILL');
   expect(await group.gone).toMatchObject({
-    empty: false,
+    empty: true,
     cause: null,
     evidence: 'unverified',
     survivors: [],
     notes: ['guardian-lost'],
   });
-  expect(
-    scenario
-      .alive()
-      .map(({ pid }) => pid)
-      .sort(),
-  ).toEqual([...pids].sort());
 });
 
 it('G15: control: the same tree, not released, is taken down', async () => {
   const { group } = await startTree(scenario, 'treeactor', ['mixed'], { lifetime: 'releasable', teardown: [] });
   process.kill(group.mechanism.guardianPid ?? 0, 'SIGKILL');
   expect(await group.gone).toMatchObject({ empty: true, cause: 'guardian' });
+  expect(scenario.alive()).toEqual([]);
+});
+
+it('G15: the guardian of a released tree is killed: the leader ends and is told, who runs on is left, and stop() finds it', async () => {
+  const { group, ready } = await startTree(scenario, 'treeactor', ['mixed'], {
+    teardown: [{ signal: 'SIGTERM', graceMs: 100 }],
+  });
+  group.release();
+  process.kill(group.mechanism.guardianPid ?? 0, 'SIGKILL');
+  let settled = false;
+  void group.gone.then(() => {
+    settled = true;
+  });
+  await group.exited;
+  await group.closed;
+  await waitUntil(() => isDead(group.pid));
+  expect(scenario.alive().map(({ pid }) => pid)).toEqual(expect.arrayContaining(ready.members as never[]));
+  expect(settled).toBe(false);
+  const report = await group.stop();
+  expect(report).toMatchObject({ empty: true, cause: 'stop', evidence: 'unverified' });
+  expect(report.notes).toContain('guardian-lost');
   expect(scenario.alive()).toEqual([]);
 });

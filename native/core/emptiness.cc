@@ -209,6 +209,8 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
     }
   } else if (blind && swept && !session) {
     return give_up_zombie(group);
+  } else if (blind && group.phase == Phase::Draining && group.killed_at == 0) {
+    return retry_later(group);  // who is not seen has the grace that all have, and the pin until SIGKILL
   }
   if ((swept || exact) && !blind) return finish(group, true, Evidence::Census);
   // Zombies that nobody reaps: a living chain would add to them.
@@ -252,7 +254,7 @@ void Supervisor::lost_tree_unseen(Group& group) {
   bool enough = ++group.clean_scans >= kLostScans;
   bool answered = group.found_zombies != 0 || probe_group(group.ref) == -ESRCH;
   bool empty = leaf_empty(group);
-  if (!empty) kill_leaf(group);
+  if (!empty && group.phase == Phase::Draining) kill_leaf(group);
   if (enough && answered && empty) {
     return finish(group, true, group.leaf.empty() ? Evidence::Unverified : Evidence::Populated);
   }

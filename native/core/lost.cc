@@ -77,6 +77,18 @@ void Supervisor::namespace_ended(Group& group) {
   free_group(&group);
 }
 
+// Its end is still told, and an explicit stop() finds it by its mark.
+void Supervisor::leave_running(Group& group) {
+  if (!group.ref.leader_exited) {
+    group.attached = true;  // init's child now: its pidfd tells its end
+    bool watched = group.ref.pidfd.valid() &&
+                   reaper_->add(group.ref.pidfd.get(), {kLeader, group.slot, group.generation}) == 0;
+    group.leader_watched = watched;
+    if (!watched) leader_lost(group);
+  }
+  settle(group);
+}
+
 // Without its guardian the tree is what carries its mark in the environment, or is in the leader's group. Its leader
 // has been killed by its parent-death signal; the others are found and killed until scans show nobody. Where the
 // command had not been heard of yet, the spawn has failed once nobody is left.
@@ -87,7 +99,7 @@ void Supervisor::hunt(Group& group) {
   group.ref.numeric_members = !(features_ & kFeaturePidfd);
   group.report.notes |= kNoteGuardianLost;
   // Released, and nobody has asked for its end: it was left running on purpose.
-  if (!group.held && group.report.cause == Cause::None) return finish(group, false, Evidence::Unverified);
+  if (!group.held && group.report.cause == Cause::None) return leave_running(group);
   kill_leaf(group);
   // Its own pidfd still pins the leader's group; before Linux 6.9 nothing does, since init has reaped the leader.
   if ((features_ & kFeaturePidfdGroup) && group.ref.pidfd.valid() && group.ref.pgid == group.ref.leader) {

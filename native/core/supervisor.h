@@ -239,6 +239,7 @@ class Supervisor {
   static bool nobody_found(const Vec<Group*>& due);
   bool pass(const Vec<Group*>& due);
   void give_up_zombie(Group& group);
+  void leave_running(Group& group);
   void lose_zombie(Group& group);
   void request_census(Group& group);
   void retry_later(Group& group);
