@@ -62,6 +62,7 @@ function adopt(pgid: number, teardown: TeardownPlan): ProcessGroup {
         namespaces: [],
       }),
       streams: null,
+      entries: 0,
       releasable: true,
       attached: true,
     },

@@ -174,7 +174,7 @@ export interface Holder {
 export interface ClosedResult {
   /** True where a pipe was cut at drainMs while somebody still held it. */
   truncated: boolean;
-  /** Processes that still held the pipe, as far as /proc may be read. */
+  /** Processes that still held stdout or stderr, as far as /proc may be read. Who holds a further pipe is not known: it is a socket. */
   heldBy: Holder[];
 }
 
