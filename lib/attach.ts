@@ -20,8 +20,9 @@ import { integer, record } from './validate.js';
 export async function attach(pgid: number, options: TeardownOptions = {}): Promise<ProcessGroup> {
   integer('pgid', pgid, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   refusePgid(pgid);
-  onlyKnown('options', record('options', options), TEARDOWN_NAMES);
-  const teardown = planTeardown(options);
+  const given: TeardownOptions = record('options', options);
+  onlyKnown('options', given, TEARDOWN_NAMES);
+  const teardown = planTeardown(given);
   if (!channels.adopt.hasSubscribers) return adopt(pgid, teardown);
   const trace = new Trace<AdoptMessage>(channels.adopt, { pgid });
   const group = trace.run(() => adopt(pgid, teardown));
@@ -61,6 +62,7 @@ function adopt(pgid: number, teardown: TeardownPlan): ProcessGroup {
         namespaces: [],
       }),
       streams: null,
+      entries: 0,
       releasable: true,
       attached: true,
     },

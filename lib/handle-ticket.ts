@@ -11,7 +11,10 @@ export interface Placement {
   pgid: number;
   sid: number;
   mechanism: Mechanism;
+  /** null where no entry of stdio is a pipe. */
   streams: ChildStreams | null;
+  /** How many entries stdio has. */
+  entries: number;
   /** False where a parent-death signal is armed that only the process itself could disarm. */
   releasable: boolean;
   attached: boolean;

@@ -20,19 +20,19 @@ export abstract class Handle<
   readonly sid: number;
   /** What holds for this handle on this kernel. */
   readonly mechanism: Mechanism;
-  /** Our ends of the pipes, by number; null where the entry is no pipe. */
+  /** Our ends of the pipes, one for each entry of the option; null where the entry is no pipe. Empty after attach(). */
   readonly stdio: readonly (Readable | Writable | Duplex | null)[];
   readonly #pauses: Pauses | null;
   #final: CgroupUsage | null = null;
 
   /** @internal */
-  constructor({ id, pid, innerPid, pgid, sid, mechanism, streams }: Placement) {
+  constructor({ id, pid, innerPid, pgid, sid, mechanism, streams, entries }: Placement) {
     this.pid = pid;
     this.innerPid = innerPid;
     this.pgid = pgid;
     this.sid = sid;
     this.mechanism = mechanism;
-    this.stdio = streams?.stdio ?? [];
+    this.stdio = streams?.stdio ?? Array<null>(entries).fill(null);
     this.#pauses = mechanism.cgroupPath === null ? null : new Pauses(id);
   }
 

@@ -3,7 +3,17 @@ import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import type { ProcessGroup } from './process-group.js';
 import { ProcessScope } from './scope.js';
 import type { ExitResult, Spawned, SpawnOptions, StdioOption } from './types.js';
-import { duration, instance, invalidType, invalidValue, path, record, text } from './validate.js';
+import {
+  bare,
+  duration,
+  instance,
+  invalidType,
+  invalidValue,
+  path,
+  record,
+  snapshotOptions,
+  text,
+} from './validate.js';
 
 /** As for spawn(). A helper belongs to no single user: neither an abort nor release() is one of its ends. */
 export interface HelperSpawnOptions<S extends StdioOption = StdioOption>
@@ -85,9 +95,10 @@ const NAMES: NamesOf<HelperDefinition> = {
 
 /** @internal Everything that can be refused is refused here. */
 export function planHelper<T>(definition: HelperDefinition<StdioOption, T>): Plan<T> {
-  onlyKnown('definition', record('definition', definition), NAMES);
-  const { file, args = [], ready, owner, spawn: given = {}, ...rest } = definition;
-  const options: SpawnOptions = record('definition.spawn', given);
+  const given = record('definition', definition) as unknown as HelperDefinition<StdioOption, T>;
+  onlyKnown('definition', given, NAMES);
+  const { file, args = [], ready, owner, spawn = {}, idleMs, startMs, backoffMs, maxBackoffMs } = given;
+  const options: SpawnOptions = snapshotOptions(record('definition.spawn', spawn));
   onlyKnown('definition.spawn', options, SPAWN_NAMES);
   if (!Array.isArray(args)) throw invalidType('definition.args', 'an instance of Array', args);
   if (ready !== undefined && typeof ready !== 'function')
@@ -101,12 +112,12 @@ export function planHelper<T>(definition: HelperDefinition<StdioOption, T>): Pla
   return {
     file: path('definition.file', file),
     args: args.map((word, i) => text(`definition.args[${i}]`, word)),
-    spawn: { containment: 'tree', teardown: [{ signal: 'SIGTERM', graceMs: 500 }], ...options },
+    spawn: bare({ containment: 'tree', teardown: [{ signal: 'SIGTERM', graceMs: 500 }], ...options }),
     ready: ready ?? justStarted,
-    idleMs: duration('definition.idleMs', rest.idleMs, 30_000),
-    startMs: duration('definition.startMs', rest.startMs, 10_000),
-    backoffMs: duration('definition.backoffMs', rest.backoffMs, 100),
-    maxBackoffMs: duration('definition.maxBackoffMs', rest.maxBackoffMs, 10_000),
+    idleMs: duration('definition.idleMs', idleMs, 30_000),
+    startMs: duration('definition.startMs', startMs, 10_000),
+    backoffMs: duration('definition.backoffMs', backoffMs, 100),
+    maxBackoffMs: duration('definition.maxBackoffMs', maxBackoffMs, 10_000),
     owner,
   };
 }

@@ -97,8 +97,9 @@ export class SharedHelper<T> implements AsyncDisposable {
    * what spawn() rejected with, or a HelperError. A failure is not kept: the next call starts anew, after the back-off.
    */
   async acquire(options: AcquireOptions = {}): Promise<HelperLease<T>> {
-    onlyKnown('options', record('options', options), { signal: true });
-    const { signal } = options;
+    const given: AcquireOptions = record('options', options);
+    onlyKnown('options', given, { signal: true });
+    const { signal } = given;
     instance('options.signal', signal, AbortSignal);
     if (signal?.aborted) throw new AbortError(signal.reason);
     if (this.#closed !== undefined) throw this.#closed;

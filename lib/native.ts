@@ -1,4 +1,5 @@
 import { util } from './builtins.js';
+import { NOT_OF_LIBUV } from './errno-names.js';
 import { ProcessGroupError } from './errors.js';
 import { loadAddon, requireHere } from './package-files.js';
 import { testSwitch } from './test-switch.js';
@@ -240,7 +241,7 @@ export function letGo(): void {
 
 /** Error name of a negative errno. */
 export function errorName(errno: number): string {
-  return util().getSystemErrorName(errno);
+  return NOT_OF_LIBUV[-errno] ?? util().getSystemErrorName(errno);
 }
 
 export function systemError(errno: number, syscall: string, stage: string, what: string): ProcessGroupError {

@@ -11,6 +11,7 @@ import type { Containment, Isolation, RlimitName, SpawnOptions, StdioOption, Tea
 import {
   boolean,
   duration,
+  flatEnv,
   integer,
   invalidType,
   invalidValue,
@@ -96,8 +97,9 @@ export function planTeardown(options: TeardownOptions): TeardownPlan {
     throw invalidValue('options.teardown', `must have at most ${MAX_STEPS} steps`, steps.length);
   numbers.push(killerTimeout, steps.length);
   steps.forEach((step, i) => {
-    onlyKnown(`options.teardown[${i}]`, record(`options.teardown[${i}]`, step), { signal: true, graceMs: true });
-    const { signal, graceMs } = step;
+    const given = record(`options.teardown[${i}]`, step);
+    onlyKnown(`options.teardown[${i}]`, given, { signal: true, graceMs: true });
+    const { signal, graceMs } = given;
     if (graceMs === undefined) throw invalidType(`options.teardown[${i}].graceMs`, 'of type number', graceMs);
     numbers.push(signalNumber(signal, `options.teardown[${i}].signal`));
     numbers.push(duration(`options.teardown[${i}].graceMs`, graceMs, 0));
@@ -143,7 +145,7 @@ function planRlimits(value: unknown): number[] {
     if (resource === undefined) throw invalidValue('options.rlimits', `has no limit named '${name}'`, value);
     const both =
       typeof given === 'object' && given !== null
-        ? (given as { soft: unknown; hard: unknown })
+        ? record(`options.rlimits.${name}`, given)
         : { soft: given, hard: given };
     const soft = limit(`options.rlimits.${name}.soft`, both.soft);
     const hard = limit(`options.rlimits.${name}.hard`, both.hard);
@@ -154,10 +156,19 @@ function planRlimits(value: unknown): number[] {
   return numbers;
 }
 
+/** As Node turns values into text. A symbol, or an object without a prototype, cannot become text. */
+function asText(name: string, value: unknown): string {
+  try {
+    return `${value}`;
+  } catch {
+    throw invalidType(`options.env['${name}']`, 'of type string', value);
+  }
+}
+
 function planEnv(env: unknown): string | null {
   // In a worker process.env is the thread's own copy and does not write through to the process's.
   if (env === undefined && isMainThread()) return null;
-  return environmentBlock(env === undefined ? process.env : record('options.env', env));
+  return environmentBlock(flatEnv(env === undefined ? process.env : env));
 }
 
 /** Null: where we are at the call. A mount namespace of its own is entered by name, since a descriptor of ours lies outside. */
@@ -174,10 +185,9 @@ function planCwd(given: unknown, containment: Containment): string | null {
 function environmentBlock(env: object): string {
   const lines: string[] = [];
   for (const [name, value] of Object.entries(env)) {
-    if (value === undefined) continue;
     if (name === '' || name.includes('='))
       throw invalidValue('options.env', "must not have a name that is empty or holds '='", name);
-    lines.push(text(`options.env['${name}']`, `${name}=${value}`));
+    lines.push(text(`options.env['${name}']`, `${name}=${asText(name, value)}`));
   }
   return lines.join('\0');
 }
@@ -189,7 +199,7 @@ function planLease(value: unknown): number {
   return Number.isFinite(leaseMs) ? leaseMs : 0;
 }
 
-/** Everything that can be refused is refused here, before anything is opened or started. */
+/** Everything that can be refused is refused here, before anything is opened or started. `options` has no prototype. */
 export function planSpawn(file: unknown, args: unknown, options: SpawnOptions<StdioOption>): SpawnPlan {
   onlyKnown('options', options, SPAWN_NAMES);
   let program = text('file', file);

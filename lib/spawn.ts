@@ -12,7 +12,7 @@ import { signalName } from './signals.js';
 import { ChildStreams, prepareStreams } from './streams.js';
 import { strongest } from './strongest.js';
 import type { DefaultStdio, Mechanism, Spawned, SpawnOptions, StdioOption } from './types.js';
-import { invalidType } from './validate.js';
+import { bare, record, snapshot, snapshotOptions } from './validate.js';
 
 /** Pin of native/core/group.h, in its order. */
 const PINS = ['pidfd-group', 'zombie-pin', 'member-pidfds', 'leader-only'] as const;
@@ -38,11 +38,11 @@ export function spawn<const S extends StdioOption = DefaultStdio>(
 ): Promise<Spawned<S>>;
 export async function spawn(file: string, second?: unknown, third?: unknown): Promise<ProcessGroup> {
   const listed = Array.isArray(second) || second === undefined || second === null;
-  const options = (listed ? third : second) ?? {};
-  if (typeof options !== 'object' || Array.isArray(options)) throw invalidType('options', 'of type object', options);
+  const options: SpawnOptions = record('options', (listed ? third : second) ?? {});
   const args = listed ? (second ?? []) : [];
-  if ((options as SpawnOptions).containment !== 'strongest') return startGroup(planSpawn(file, args, options));
-  return strongest(options, (containment) => startGroup(planSpawn(file, args, { ...options, containment })));
+  if (options.containment !== 'strongest') return startGroup(planSpawn(file, args, options));
+  const [words, kept] = [snapshot(args), snapshotOptions(options)];
+  return strongest(kept, (containment) => startGroup(planSpawn(file, words, bare({ ...kept, containment }))));
 }
 
 function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
@@ -127,6 +127,7 @@ function makeHandle(plan: SpawnPlan, row: RowView, ticket: number, leaf: string,
       sid: row.at(5),
       mechanism,
       streams,
+      entries: plan.stdio.files.length,
       releasable: plan.guardian !== null || plan.parentDeathSignal === 'none',
       attached: false,
     },
@@ -161,7 +162,10 @@ async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupE
     return cgroupFailure(plan.file, plan.cgroup, { code, errno: -err, syscall, index, leaf });
   if (stage === 'namespace') return namespaceFailure(plan.file, { code, errno: -err, index });
   if (stage === 'chdir')
-    return new SpawnError(`spawn ${plan.file} ${code}: chdir '${plan.cwd ?? '.'}'`, { ...fields, path: plan.cwd ?? '' });
+    return new SpawnError(`spawn ${plan.file} ${code}: chdir '${plan.cwd ?? '.'}'`, {
+      ...fields,
+      path: plan.cwd ?? '',
+    });
   if (stage === 'stdio') {
     const path = plan.stdio.files[index];
     const what = path === undefined ? `stdio[${index}]` : `stdio[${index}] '${path}'`;

@@ -1,7 +1,7 @@
 import { fs } from './builtins.js';
 import { onlyKnown } from './known-options.js';
 import type { FileStdio, StdioOption } from './types.js';
-import { integer, invalidType, invalidValue, path } from './validate.js';
+import { integer, invalidType, invalidValue, path, record } from './validate.js';
 
 /** StdioKind of native/core/spawn.h. */
 enum Kind {
@@ -51,7 +51,7 @@ function descriptorOf(name: string, value: object): number {
   return found;
 }
 
-function fileEntry(name: string, entry: FileStdio, index: number): [number, number, string] {
+function fileEntry(name: string, entry: Partial<FileStdio>, index: number): [number, number, string] {
   onlyKnown(name, entry, { file: true, flags: true, mode: true });
   const flags = entry.flags ?? (index === 0 ? 'r' : 'w');
   if (typeof flags !== 'string') throw invalidType(`${name}.flags`, 'of type string', flags);
@@ -90,8 +90,8 @@ export function normalizeStdio(option: StdioOption | undefined): StdioPlan {
       piped = true;
     } else if (entry === 'inherit') numbers.push(Kind.Descriptor, i, 0, 0);
     else if (typeof entry === 'number') numbers.push(Kind.Descriptor, integer(name, entry, 0, 0x7fffffff), 0, 0);
-    else if (typeof entry === 'object' && 'file' in entry) {
-      const [flags, mode, file] = fileEntry(name, entry as FileStdio, i);
+    else if (typeof entry === 'object' && Object.hasOwn(entry, 'file')) {
+      const [flags, mode, file] = fileEntry(name, record(name, entry), i);
       numbers.push(Kind.File, -1, flags, mode);
       paths.push(file);
       files[i] = file;

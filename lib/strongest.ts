@@ -1,6 +1,7 @@
 import { ProcessGroupError } from './errors.js';
 import { planSpawn } from './options.js';
 import type { Containment, SpawnOptions } from './types.js';
+import { bare } from './validate.js';
 
 /** From the strongest on. `group` is what is left where the package has no guardian for this machine. */
 const BY_STRENGTH: readonly Containment[] = ['namespace', 'cgroup', 'tree', 'group'];
@@ -39,11 +40,11 @@ export async function strongest<T>(
   return attempt(candidates.at(-1) as Containment);
 }
 
-/** Refuses what spawn() would refuse before it starts anything. */
+/** Refuses what spawn() would refuse before it starts anything. `options` has no prototype. */
 export function checkSpawn(file: string, args: readonly string[], options: SpawnOptions): void {
   if (options.containment !== 'strongest') return void planSpawn(file, args, options);
   try {
-    planSpawn(file, args, { ...options, containment: candidatesFor(options)[0] as Containment });
+    planSpawn(file, args, bare({ ...options, containment: candidatesFor(options)[0] as Containment }));
   } catch (error) {
     if (!refused(error)) throw error;
   }

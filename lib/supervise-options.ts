@@ -5,7 +5,18 @@ import { checkSpawn } from './strongest.js';
 import { httpLost } from './supervise-lease.js';
 import type { LeaseOptions, Readiness, RestartOptions, SignalAction, SuperviseOptions } from './supervise-types.js';
 import type { SpawnOptions } from './types.js';
-import { duration, integer, invalidType, invalidValue, oneOf, outOfRange, record } from './validate.js';
+import {
+  bare,
+  duration,
+  integer,
+  invalidType,
+  invalidValue,
+  oneOf,
+  outOfRange,
+  record,
+  snapshot,
+  snapshotOptions,
+} from './validate.js';
 
 /** What setTimeout can count. */
 const LONGEST = 2 ** 31 - 1;
@@ -40,17 +51,17 @@ const RESTART_NAMES: NamesOf<RestartOptions> = {
 
 function planLease(value: unknown): Required<LeaseOptions> | AbortSignal | null {
   if (value === undefined || value instanceof AbortSignal) return value ?? null;
-  const given = record('options.lease', value);
+  const given = record('options.lease', value) as unknown as LeaseOptions;
   onlyKnown('options.lease', given, LEASE_NAMES);
-  const { beat, leaseMs, lost, ...rest } = given as unknown as LeaseOptions;
+  const { beat, leaseMs, lost } = given;
   if (typeof beat !== 'function') throw invalidType('options.lease.beat', 'of type function', beat);
   if (leaseMs === undefined) throw invalidType('options.lease.leaseMs', 'of type number', leaseMs);
   between('options.lease.leaseMs', leaseMs, 0, 1, Number.POSITIVE_INFINITY);
   // A lease that ends before its second beat cannot be kept.
   const longest = Math.min(leaseMs, LONGEST);
-  const intervalMs = between('options.lease.intervalMs', rest.intervalMs, leaseMs / 3, 0.1, longest);
-  const timeoutMs = between('options.lease.timeoutMs', rest.timeoutMs, intervalMs / 2, 0.01);
-  const forgivenMisses = integer('options.lease.forgivenMisses', rest.forgivenMisses ?? 1, 0, LONGEST);
+  const intervalMs = between('options.lease.intervalMs', given.intervalMs, leaseMs / 3, 0.1, longest);
+  const timeoutMs = between('options.lease.timeoutMs', given.timeoutMs, intervalMs / 2, 0.01);
+  const forgivenMisses = integer('options.lease.forgivenMisses', given.forgivenMisses ?? 1, 0, LONGEST);
   return {
     beat,
     leaseMs,
@@ -89,7 +100,7 @@ function planReady(value: unknown, output: string): Readiness | null {
   if (typeof host !== 'string') throw invalidType('options.ready.host', 'of type string', host);
   callback('options.ready.check', check);
   between('options.ready.intervalMs', intervalMs, 100, 1);
-  return { ...(value as Readiness) };
+  return given as Readiness;
 }
 
 function planSignals(value: unknown = {}, isolation: unknown): [NodeJS.Signals, SignalAction][] {
@@ -126,30 +137,30 @@ export type SupervisePlan = ReturnType<typeof planSupervision>;
 
 /** Everything that can be refused is refused here, before there is a process, a timer or a listener. */
 export function planSupervision(file: string, args: readonly string[], options: SuperviseOptions) {
-  const { lease, restart, ready, startTimeoutMs, signals, signalWindowMs, signalRepeat, ...rest } = record(
-    'options',
-    options,
-  ) as SuperviseOptions;
-  const { stdin = 'ignore', output: given, tailChars, onLine, onRun, ...spawnOptions } = rest;
+  const own = record('options', options);
+  const { lease, restart, ready, startTimeoutMs, signals, signalWindowMs, signalRepeat, ...rest } =
+    own as SuperviseOptions;
+  const { stdin = 'ignore', output: given, tailChars, onLine, onRun, ...spawnOptions } = bare(rest);
   for (const name of ['stdio', 'lifetime', 'leaseMs'] as const) {
-    const value = (spawnOptions as SpawnOptions)[name];
-    if (value !== undefined) throw invalidValue(`options.${name}`, 'is no option of supervise()', value);
+    if (own[name] !== undefined) throw invalidValue(`options.${name}`, 'is no option of supervise()', own[name]);
   }
-  onlyKnown('options', options, NAMES);
+  onlyKnown('options', own, NAMES);
   if ((stdin as unknown) === 'pipe') throw invalidValue('options.stdin', 'cannot be a pipe', stdin);
   const output = oneOf('options.output', given, ['tail', 'streams', 'inherit', 'ignore'] as const, 'tail');
   if (callback('options.onLine', onLine) && output !== 'tail')
     throw invalidValue('options.onLine', "needs output 'tail'", output);
   const end = output === 'inherit' || output === 'ignore' ? output : 'pipe';
-  const spawn: SpawnOptions = { ...spawnOptions, stdio: [stdin, end, end] };
-  checkSpawn(file, args, spawn);
+  // Each run reads them again.
+  const words = snapshot(args);
+  const spawn: SpawnOptions = snapshotOptions({ ...spawnOptions, stdio: [stdin, end, end] });
+  checkSpawn(file, words, spawn);
   return {
-    ...{ file, args, spawn, output, onLine, onRun: callback('options.onRun', onRun) },
+    ...{ file, args: words, spawn, output, onLine, onRun: callback('options.onRun', onRun) },
     lease: planLease(lease),
     restart: planRestart(restart),
     ready: planReady(ready, output),
     startTimeoutMs: between('options.startTimeoutMs', startTimeoutMs, 30_000, 1),
-    signals: planSignals(signals, rest.isolation),
+    signals: planSignals(signals, spawn.isolation),
     signalWindowMs: duration('options.signalWindowMs', signalWindowMs, 250),
     signalRepeat: oneOf('options.signalRepeat', signalRepeat, ['ignore', 'kill'] as const, 'ignore'),
     tailChars: integer('options.tailChars', tailChars ?? 65_536, 0, 2 ** 24),

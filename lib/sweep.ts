@@ -2,7 +2,7 @@ import { AbortError, ProcessGroupError } from './errors.js';
 import { guardianProgram } from './guardian-path.js';
 import { onlyKnown } from './known-options.js';
 import { output } from './output.js';
-import { invalidType, invalidValue, oneOf, path } from './validate.js';
+import { invalidValue, oneOf, path, record } from './validate.js';
 
 /** Options of sweep(). */
 export interface SweepOptions {
@@ -37,10 +37,11 @@ export interface Leftover {
  * ERR_GUARDIAN_REFUSED, ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, AbortError.
  */
 export async function sweep(options: SweepOptions = {}): Promise<Leftover[]> {
-  if (typeof options !== 'object' || options === null) throw invalidType('options', 'of type object', options);
-  onlyKnown('options', options, { parent: true, mode: true, signal: true });
-  const mode = oneOf('options.mode', options.mode, ['reap', 'list'] as const, 'reap');
-  const parent = options.parent === undefined ? undefined : path('options.parent', options.parent);
+  const given: SweepOptions = record('options', options);
+  onlyKnown('options', given, { parent: true, mode: true, signal: true });
+  const { signal } = given;
+  const mode = oneOf('options.mode', given.mode, ['reap', 'list'] as const, 'reap');
+  const parent = given.parent === undefined ? undefined : path('options.parent', given.parent);
   if (parent !== undefined && !parent.startsWith('/'))
     throw invalidValue('options.parent', 'must be an absolute path', parent);
   const args = [
@@ -53,10 +54,10 @@ export async function sweep(options: SweepOptions = {}): Promise<Leftover[]> {
     containment: 'leader',
     stdio: ['ignore', 'pipe', 'pipe'],
     maxBytes: 64 << 20,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(signal === undefined ? {} : { signal }),
   });
   if (code !== 0 && code !== 1) {
-    if (options.signal?.aborted) throw new AbortError(options.signal.reason);
+    if (signal?.aborted) throw new AbortError(signal.reason);
     const why = stderr.trim().replace(/^procgroup sweep: /, '') || `ended with ${code}`;
     throw new ProcessGroupError(`sweep: ${why}`, { code: 'ERR_SWEEP', stage: 'sweep' });
   }

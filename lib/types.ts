@@ -43,7 +43,10 @@ export interface TeardownOptions {
   privilegedKiller?: PrivilegedKiller;
 }
 
-/** What spawn() takes. Every option is validated before anything is opened or started; one of an unknown name is refused. */
+/**
+ * What spawn() takes: the own members of a plain object, as they are at the call. Every option is validated before anything is
+ * opened or started; one of an unknown name is refused.
+ */
 export interface SpawnOptions<S extends StdioOption = StdioOption> extends TeardownOptions {
   /** Working directory (default: ours). A file URL or a path; missing: ENOENT of stage 'chdir'. chdir(2). */
   cwd?: string | URL;
@@ -171,7 +174,7 @@ export interface Holder {
 export interface ClosedResult {
   /** True where a pipe was cut at drainMs while somebody still held it. */
   truncated: boolean;
-  /** Processes that still held the pipe, as far as /proc may be read. */
+  /** Processes that still held stdout or stderr, as far as /proc may be read. Who holds a further pipe is not known: it is a socket. */
   heldBy: Holder[];
 }
 

@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream';
 import { deserialize, serialize } from 'node:v8';
 import { util } from './builtins.js';
-import type { Envelope } from './workload-envelope.js';
+import { type Envelope, textOf } from './workload-envelope.js';
 import { fault, type WorkloadError } from './workload-error.js';
 
 /** The channel's number in the workload's process. */
@@ -53,7 +53,7 @@ interface Uncloneable {
 }
 
 function uncloneable({ path, cause }: Uncloneable): WorkloadError {
-  return fault('UNCLONEABLE', `${path} cannot be cloned: ${String(cause).split('\n', 1)[0]}`, { path, cause });
+  return fault('UNCLONEABLE', `${path} cannot be cloned: ${textOf(cause).split('\n', 1)[0]}`, { path, cause });
 }
 
 const EMPTY_OBJECT = serialize({});

@@ -1,7 +1,18 @@
 import { pathToFileURL } from 'node:url';
 import { type NamesOf, onlyKnown, SPAWN_NAMES } from './known-options.js';
 import type { SpawnOptions } from './types.js';
-import { duration, integer, invalidType, invalidValue, oneOf, text } from './validate.js';
+import {
+  bare,
+  duration,
+  flatEnv,
+  integer,
+  invalidType,
+  invalidValue,
+  oneOf,
+  record,
+  snapshotOptions,
+  text,
+} from './validate.js';
 import { MAX_MESSAGE_BYTES } from './workload-channel.js';
 
 /** What becomes of the workload's own output: its end is kept, it goes where ours goes, or nowhere. */
@@ -82,7 +93,7 @@ function withoutOwn(words: readonly string[]): string[] {
 function inheritedEnv(env: SpawnOptions['env'] = process.env): SpawnOptions['env'] {
   const { NODE_OPTIONS } = process.env;
   if (NODE_OPTIONS === undefined || env?.NODE_OPTIONS !== NODE_OPTIONS) return env;
-  return { ...env, NODE_OPTIONS: withoutOwn(NODE_OPTIONS.match(/("(\\.|[^"\\])*"|[^ "])+/g) ?? []).join(' ') };
+  return { ...flatEnv(env), NODE_OPTIONS: withoutOwn(NODE_OPTIONS.match(/("(\\.|[^"\\])*"|[^ "])+/g) ?? []).join(' ') };
 }
 
 /** A relative path counts from the working directory, as in new Worker(); a bare name would be looked for beside this file. */
@@ -99,9 +110,11 @@ const ms = (name: string, value: unknown, fallback: number) => Math.min(duration
 
 /** Checks what is ours; what spawn() takes it checks itself. */
 export function planWorkload(options: WorkloadOptions) {
-  onlyKnown('options', options, NAMES);
-  const { execPath, execArgv, startMs, maxMessageBytes, stdout, stderr, tailChars, ...others } = options;
-  const { exportName, signal, timeoutMs, abortGraceMs, settle, ...placement } = others;
+  const own: WorkloadOptions = record('options', options);
+  onlyKnown('options', own, NAMES);
+  const { execPath, execArgv, startMs, maxMessageBytes, stdout, stderr, tailChars, ...others } = own;
+  const { exportName, signal, timeoutMs, abortGraceMs, settle, ...rest } = bare(others);
+  const placement = snapshotOptions(rest);
   if (execArgv !== undefined && !Array.isArray(execArgv)) throw invalidType('options.execArgv', 'an array', execArgv);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw invalidType('options.signal', 'an instance of AbortSignal', signal);
@@ -109,8 +122,8 @@ export function planWorkload(options: WorkloadOptions) {
   const outputs = ['tail', 'inherit', 'ignore'] as const;
   return {
     execPath: text('options.execPath', execPath ?? process.execPath),
-    execArgv: execArgv ?? withoutOwn(process.execArgv),
-    placement: { containment: 'tree', ...placement, env: inheritedEnv(placement.env) } as SpawnOptions,
+    execArgv: execArgv ? [...execArgv] : withoutOwn(process.execArgv),
+    placement: bare({ containment: 'tree', ...placement, env: inheritedEnv(placement.env) } as SpawnOptions),
     startMs: ms('options.startMs', startMs, 30_000),
     maxMessageBytes: integer('options.maxMessageBytes', maxMessageBytes ?? 2 ** 27, 1, MAX_MESSAGE_BYTES),
     stdout: oneOf('options.stdout', stdout, outputs, 'tail'),

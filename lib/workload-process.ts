@@ -6,7 +6,7 @@ import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
 import type { ExitResult, TeardownReport } from './types.js';
 import { CHANNEL_FD, frame, type Message, messages, send } from './workload-channel.js';
-import { decodeThrown, type Envelope, encodeThrown } from './workload-envelope.js';
+import { decodeThrown, type Envelope, encodeThrown, textOf } from './workload-envelope.js';
 import { fault, WorkloadError } from './workload-error.js';
 import type { WorkloadPlan } from './workload-options.js';
 import type { ProgressQueue } from './workload-progress.js';
@@ -45,6 +45,15 @@ function keepTail(stream: Readable | null, limit: number): () => string {
     if (text.length > 2 * limit) text = cut(); // seldom: each cut copies
   });
   return cut;
+}
+
+/** A reason that is too large for a message goes as its text. */
+function abortFrame(reason: unknown): Buffer[] {
+  try {
+    return frame({ kind: 'abort', reason: encodeThrown(reason) });
+  } catch {
+    return frame({ kind: 'abort', reason: encodeThrown(textOf(reason).slice(0, 2_000)) });
+  }
 }
 
 /** A fresh Node that runs one workload. */
@@ -146,7 +155,7 @@ export class WorkloadProcess {
       this.#why = why;
       progress.close();
       grace = setTimeout(() => this.stop(why), this.#state === 'begun' ? abortGraceMs : 0);
-      if (this.#live) send(this.#live.channel, frame({ kind: 'abort', reason: encodeThrown(reason) }));
+      if (this.#live) send(this.#live.channel, abortFrame(reason));
     };
     const onAbort = () => abort(new AbortError(signal?.reason), signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });

@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { CHANNEL_FD, frame, type Message, messages, send } from './workload-channel.js';
-import { decodeThrown, encodeThrown } from './workload-envelope.js';
+import { decodeThrown, encodeThrown, textOf } from './workload-envelope.js';
 import { fault } from './workload-error.js';
 
 type Call = Extract<Message, { kind: 'call' }>;
@@ -35,7 +35,7 @@ function failure(error: unknown): Buffer[] {
   try {
     return frame({ kind: 'failure', error: encodeThrown(error) }, limit);
   } catch (cause) {
-    const short = fault('TOO_LARGE', `${(cause as Error).message}: ${String(error).slice(0, 2_000)}`);
+    const short = fault('TOO_LARGE', `${(cause as Error).message}: ${textOf(error).slice(0, 2_000)}`);
     return frame({ kind: 'failure', error: encodeThrown(short) });
   }
 }
@@ -56,7 +56,7 @@ async function load(module: string): Promise<Record<string, unknown>> {
   try {
     return await import(module);
   } catch (cause) {
-    throw fault('LOAD', `cannot load ${module}: ${(cause as Error)?.message}`, { cause });
+    throw fault('LOAD', `cannot load ${module}: ${textOf((cause as Error)?.message)}`, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 import { AbortError } from './errors.js';
 import { onlyKnown } from './known-options.js';
-import { integer, invalidType, record } from './validate.js';
+import { integer, invalidType, record, snapshotOptions } from './validate.js';
 import { frame } from './workload-channel.js';
 import { fault } from './workload-error.js';
 import type { WorkloadOptions, WorkloadProcessOptions, WorkloadRunOptions } from './workload-options.js';
@@ -50,12 +50,13 @@ function launch<F extends WorkloadFunction>(
   module: unknown,
   payload: unknown,
   options: WorkloadOptions,
+  defaults: WorkloadProcessOptions,
   take: (plan: WorkloadPlan) => WorkloadProcess,
 ): WorkloadRun<F> {
   const progress = new ProgressQueue<ProgressOf<F>>();
   let ended = Promise.resolve(NEVER_RAN);
   const conduct = async () => {
-    const plan = planWorkload(record('options', options));
+    const plan = planWorkload({ ...defaults, ...record('options', options) });
     const { exportName, maxMessageBytes, signal, settle } = plan;
     const call = frame({ kind: 'call', module: moduleUrl('module', module), exportName, payload }, maxMessageBytes);
     if (signal?.aborted) throw new AbortError(signal.reason);
@@ -88,7 +89,7 @@ export function runWorkload<F extends WorkloadFunction = WorkloadFunction>(
   payload: PayloadOf<F>,
   options: WorkloadOptions = {},
 ): WorkloadRun<F> {
-  return launch<F>(module, payload, options, (plan) => new WorkloadProcess(plan, []));
+  return launch<F>(module, payload, options, {}, (plan) => new WorkloadProcess(plan, []));
 }
 
 export interface WorkloadPoolOptions extends WorkloadProcessOptions {
@@ -112,10 +113,11 @@ export class WorkloadPool implements AsyncDisposable {
 
   /** Throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE. */
   constructor(options: WorkloadPoolOptions = {}) {
-    onlyKnown('options', record('options', options), { ...NAMES, size: true, preload: true });
-    const { size = 1, preload = [], ...rest } = options;
-    this.#options = rest;
-    this.#plan = planWorkload(rest);
+    const given: WorkloadPoolOptions = record('options', options);
+    onlyKnown('options', given, { ...NAMES, size: true, preload: true });
+    const { size = 1, preload = [], ...rest } = given;
+    this.#options = snapshotOptions(rest);
+    this.#plan = planWorkload(this.#options);
     this.#size = integer('options.size', size, 0, 1_024);
     if (!Array.isArray(preload)) throw invalidType('options.preload', 'an array', preload);
     this.#preload = preload.map((module, i) => moduleUrl(`options.preload[${i}]`, module));
@@ -133,7 +135,7 @@ export class WorkloadPool implements AsyncDisposable {
     payload: PayloadOf<F>,
     options: WorkloadRunOptions = {},
   ): WorkloadRun<F> {
-    const run = launch<F>(module, payload, { ...this.#options, ...options }, () => {
+    const run = launch<F>(module, payload, options, this.#options, () => {
       this.#refuseClosed();
       return this.#spare()[0] ?? this.#add();
     });

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { attach, output, ProcessGroupError, SpawnError, spawn } from '../dist/index.js';
 import { childrenOf, openFds } from './support/oracle.js';
@@ -83,8 +84,25 @@ describe('T8: wrong types and values', () => {
     ['NUL in a file of stdio', withOptions({ stdio: [{ file: '/dev/null\0' }] }), value],
     ['NUL in shell', withOptions({ shell: '/bin/sh\0' }), value],
     ['env a string', withOptions({ env: 'A=B' }), type],
+    ['env a Map', withOptions({ env: new Map([['A', 'B']]) }), type],
+    ['a symbol in env', withOptions({ env: { A: Symbol('x') } }), type],
+    ['what has no text in env', withOptions({ env: { A: Object.create(null) } }), type],
     ['cwd a number', withOptions({ cwd: 1 }), type],
     ['cwd a URL that is not a file', withOptions({ cwd: new URL('http://localhost/') }), /^ERR_/],
+    ['cwd a URL of a host', withOptions({ cwd: new URL('file://host/x') }), value],
+    ['cwd a URL with a slash in a name', withOptions({ cwd: new URL('file:///a%2fb') }), value],
+    ['args that are a Set', () => output('echo', new Set(['a']) as Any), type],
+    [
+      'what cannot be shown',
+      withOptions({
+        cwd: {
+          [inspect.custom]() {
+            throw new Error('unshown');
+          },
+        },
+      }),
+      type,
+    ],
     ['argv0 a number', withOptions({ argv0: 1 }), type],
     ['shell a number', withOptions({ shell: 1 }), type],
     ['an unknown isolation', withOptions({ isolation: 'none' }), value],

@@ -1,6 +1,6 @@
 // The package is installed again, or removed, under a process that runs: what lies in the place of its guardian then may be of
 // another build. From there on trees are started by the copy that the addon carries.
-import { cpSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeEach, expect, it } from 'vitest';
 import { type Installed, install } from './support/installed.js';
 import { build, root } from './support/paths.mjs';
@@ -72,6 +72,15 @@ it('of another build from the start: refused once', async () => {
     MEMORY,
   ]);
   rmSync(real);
+});
+
+it('damaged, or for another architecture: refused once, and never read as a script', async () => {
+  writeFileSync(installed.guardian, '\0no program\n', { mode: 0o755 });
+  expect(await run('console.log(JSON.stringify([await tree(), await tree(), await child()]));')).toEqual([
+    ['ENOEXEC', 'guardian'],
+    MEMORY,
+    MEMORY,
+  ]);
 });
 
 it('lost between the look and the start: the error is of the guardian, not of the program', async () => {

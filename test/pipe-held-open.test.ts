@@ -88,3 +88,11 @@ it('G11: control: child_process waits for its pipe as long as the grandchild liv
   expect(closed).toBe(false);
   expect(scenario.alive().map(({ pid }) => pid)).toEqual(ready.members);
 });
+
+it('G11: of a further pipe, a socketpair, it is told that it was cut, but not who held it', async () => {
+  scenario.leaves();
+  const options = { env: scenario.env, stdio: ['ignore', 'pipe', 'ignore', 'pipe'], drainMs } as const;
+  const group = await spawn('/bin/sh', ['-c', 'sleep 300 >/dev/null & exit 0'], options);
+  expect(await group.closed).toEqual({ truncated: true, heldBy: [] });
+  await group.stop();
+});

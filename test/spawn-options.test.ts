@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { constants, getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { output, spawn } from '../dist/index.js';
+import { supervise } from '../dist/supervise.js';
 import { stat } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { runNodeJson } from './support/run-node.js';
@@ -135,6 +137,17 @@ describe('what the child is given', () => {
     const env = { ONE: '1', TWO: undefined, THREE: '', ODD: 'a=b' };
     const said = await output('/usr/bin/env', [], { env, containment: 'group' });
     expect(said.stdout.trim().split('\n').sort()).toEqual(['ODD=a=b', 'ONE=1', 'THREE=']);
+  });
+
+  it('env: what it inherits counts, as in Node', async () => {
+    const env = Object.create({ BASE: 'b', GONE: 'x', KEPT: 'k' });
+    Object.assign(env, { OWN: '1', GONE: undefined });
+    const options = { env, containment: 'group' } as const;
+    const said = (await output('/usr/bin/env', [], options)).stdout.trim().split('\n').sort();
+    expect(said).toEqual(['BASE=b', 'KEPT=k', 'OWN=1']);
+    expect(said).toEqual(execFileSync('/usr/bin/env', { env, encoding: 'utf8' }).trim().split('\n').sort());
+    const { outcome } = supervise('/usr/bin/env', [], options);
+    expect((await outcome).output?.stdout.trim().split('\n').sort()).toEqual(said);
   });
 
   it('shell: true is /bin/sh; a string is that shell', async () => {

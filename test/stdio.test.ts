@@ -18,7 +18,7 @@ import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { output, type ProcessGroup, type StdioOption, spawn } from '../dist/index.js';
+import { attach, output, type ProcessGroup, type StdioOption, spawn } from '../dist/index.js';
 import { openFds, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { runNode } from './support/run-node.js';
@@ -87,6 +87,20 @@ describe('pipes', () => {
     (group.stdio[3] as Writable).write('said\n');
     expect(await text(group.stdio[4] as Readable)).toBe('said again\n');
     await group.gone;
+  });
+
+  it('stdio has an entry for each descriptor, with a pipe and without', async () => {
+    const shape = async (stdio: StdioOption) => {
+      const group = await sh('exit 0', stdio);
+      await group.gone;
+      return group.stdio.map((stream) => (stream === null ? null : 'stream'));
+    };
+    expect(await shape('ignore')).toEqual([null, null, null]);
+    expect(await shape(['ignore', 'ignore', 'ignore', 'ignore'])).toEqual([null, null, null, null]);
+    expect(await shape(['ignore', 'pipe', 'ignore', 'ignore'])).toEqual([null, 'stream', null, null]);
+    const group = await sh('exec sleep 60', 'ignore');
+    expect((await attach(group.pgid)).stdio).toEqual([]);
+    await group.kill();
   });
 
   it('a gap in the list is ignore', async () => {

@@ -1,6 +1,7 @@
 // T8: an option that nobody knows is a typed error that names it, and the name that was perhaps meant. The drop-in ignores it,
 // as Node does.
 import { once } from 'node:events';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { spawn as dropIn } from '../dist/child-process.js';
 import { sharedHelper } from '../dist/helper.js';
@@ -8,7 +9,8 @@ import { attach, output, ProcessGroupError, type SpawnOptions, spawn, sweep } fr
 import { ProcessScope } from '../dist/scope.js';
 import { supervise } from '../dist/supervise.js';
 import { runWorkload, WorkloadPool } from '../dist/workload.js';
-import { member } from './support/paths.mjs';
+import { dist, member } from './support/paths.mjs';
+import { runNodeJson } from './support/run-node.js';
 import { type Footprint, footprint, useScenario } from './support/scenario.js';
 
 const scenario = useScenario();
@@ -110,12 +112,90 @@ it.each(calls)('T8: %s', async (_name, call, option, meant) => {
   expect(/did you mean '([^']*)'/.exec(error.message)?.[1] ?? null).toBe(meant);
 });
 
-it('T8: one that is undefined is none, and what a prototype has is not looked at', async () => {
-  const options: SpawnOptions = Object.create({ timeout: 1 });
-  Object.assign(options, { env: scenario.env, stdio: 'ignore', detached: undefined });
+it('T8: one that is undefined is none', async () => {
+  const options = { env: scenario.env, stdio: 'ignore', detached: undefined } as const;
   const group = await spawn(member, ['exit', '3'], options);
   expect((await group.exited).code).toBe(3);
   await group.gone;
+});
+
+class Placed {
+  get containment() {
+    return 'group';
+  }
+  get cwd() {
+    return '/';
+  }
+}
+function taken(..._: string[]): Any {
+  // biome-ignore lint/complexity/noArguments: what is meant
+  return arguments;
+}
+const odd: [name: string, make: () => Any][] = [
+  ['an instance, with getters of its class', () => new Placed()],
+  ['what inherits from another object', () => Object.create({ containment: 'group' })],
+  ['a Set', () => new Set(['exit', '0'])],
+  ['a Map', () => new Map([['cwd', '/']])],
+  ['an iterator', () => ['exit', '0'].values()],
+  ['arguments', () => taken('exit', '0')],
+];
+const entries: [name: string, take: (options: Any) => Any][] = [
+  ['spawn', (options) => spawn(member, options)],
+  ['spawn, third', (options) => spawn(member, ['sleep'], options)],
+  ['output', (options) => output(member, options)],
+  ['attach', (options) => attach(1 << 22, options)],
+  ['sweep', (options) => sweep(options)],
+  ['scope', (options) => new ProcessScope(options)],
+  ['scope: its spawn', (options) => ProcessScope.run((scope) => scope.spawn(member, options))],
+  ['supervise', (options) => supervise(member, ['sleep'], options)],
+  ['helper', (options) => sharedHelper('odd', options)],
+  ['helper: of spawn', (options) => sharedHelper('odd', { file: member, spawn: options })],
+  ['workload', (options) => runWorkload(module, 1, options)],
+  ['workload: a pool', (options) => new WorkloadPool(options)],
+  ['workload: a run of a pool', (options) => new WorkloadPool().run(module, 1, options)],
+];
+
+it.each(entries)('T8: %s: options that are no plain object are refused', async (_name, take) => {
+  for (const [name, make] of odd) {
+    expect(await refusal(() => take(make())), name).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE', stage: 'validate' });
+  }
+});
+
+it('T8: a plain object of another realm, one without a prototype, getters of its own', async () => {
+  const code = async (options: SpawnOptions) => (await output(member, ['exit', '3'], options)).code;
+  const foreign = runInNewContext('({ stdio: ["ignore", "pipe", "ignore"], rlimits: { core: 0 } })');
+  expect(await code({ ...foreign, env: scenario.env })).toBe(3);
+  expect(await code(Object.assign(foreign, { env: scenario.env }))).toBe(3);
+  expect(await code(Object.assign(Object.create(null), { env: scenario.env }))).toBe(3);
+  let reads = 0;
+  const own = {
+    get env() {
+      reads++;
+      return scenario.env;
+    },
+  };
+  expect([await code(own), reads]).toEqual([3, 1]);
+});
+
+it('T8: a tampered Object.prototype gives nothing to options', async () => {
+  const source = `
+    const { supervise } = await import(${JSON.stringify(`${dist}supervise.js`)});
+    const { sharedHelper } = await import(${JSON.stringify(`${dist}helper.js`)});
+    const { ProcessScope } = await import(${JSON.stringify(`${dist}scope.js`)});
+    const { runWorkload } = await import(${JSON.stringify(`${dist}workload.js`)});
+    const words = { shell: '/bin/echo', argv0: 'x', file: '/no/such', containment: 'leader', cwd: '/no/such', maxBytes: 0, soft: 1, tailChars: 0, lease: 1 };
+    for (const [name, value] of Object.entries(words)) Object.defineProperty(Object.prototype, name, { value, configurable: true, writable: true });
+    const stdio = ['ignore', nodeFs.createWriteStream('', { fd: nodeFs.openSync('/dev/null', 'w') }), 'ignore'];
+    const said = [(await output('echo', ['a'])).stdout, (await output('echo', { stdio })).code];
+    const group = await ProcessScope.run((scope) => scope.spawn('sh', ['-c', 'exit 3'], { stdio }));
+    said.push(group.mechanism.containment, (await supervise('echo', ['b'], { rlimits: { core: 0 } }).outcome).output.stdout);
+    const helper = sharedHelper('one', { file: '/bin/sleep', args: ['60'] });
+    said.push(await helper.use((one) => one.mechanism.containment));
+    await helper.close();
+    said.push(await runWorkload('data:text/javascript,export default (n) => n + 1', 1, {}));
+    for (const name of Object.keys(words)) delete Object.prototype[name];
+    console.log(JSON.stringify(said));`;
+  expect(await runNodeJson({ source }, { env: scenario.env })).toEqual(['a\n', 0, 'tree', 'b\n', 'tree', 2]);
 });
 
 it('the drop-in ignores what it does not know, with containment too', async () => {

@@ -111,6 +111,37 @@ describe('an abort', () => {
     },
   );
 
+  const cyclic: unknown[] = [new Error('in it')];
+  cyclic.push(cyclic);
+  const hostile = new Proxy(new Error('behind'), {
+    getPrototypeOf() {
+      throw new Error('sprung');
+    },
+  });
+  it.each([
+    ['a list that contains itself', cyclic, /^aborted: undefined Error: in it/],
+    [
+      'an error whose message is no text',
+      Object.assign(new Error('x'), { message: Object.create(null) }),
+      /^aborted: Error \[Object: null/,
+    ],
+    ['a proxy that refuses', hostile, /^aborted: /],
+  ])('its reason is %s: the workload is told all the same', async (_, why, told) => {
+    const said = file();
+    const controller = new AbortController();
+    const payload = { file: said, answer: 'value' };
+    const run = work(scenario, 'heeds', payload, { signal: controller.signal, abortGraceMs: 20_000 });
+    const reading = (async () => {
+      for await (const _ of run.progress) controller.abort(why);
+    })();
+    const error = await rejection(run);
+    expect(error.code).toBe('ABORT_ERR');
+    expect(error.cause).toBe(why);
+    await rejection(reading);
+    expect(readFileSync(said, 'utf8')).toMatch(told);
+    expect((await run.ended).exit).toMatchObject({ code: 0 });
+  });
+
   it('one that it does not answer: the ladder after abortGraceMs', async () => {
     const said = file();
     const controller = new AbortController();

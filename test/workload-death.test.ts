@@ -82,7 +82,7 @@ describe('T3 what is no message', () => {
     ['a value that is no message', frame(7 as unknown as Message).reduce((a, b) => Buffer.concat([a, b]))],
     [
       'a message for the other direction',
-      Buffer.concat(frame({ kind: 'abort', reason: { root: { text: '' }, errors: [] } })),
+      Buffer.concat(frame({ kind: 'abort', reason: { root: { text: '' }, errors: [], lists: [] } })),
     ],
     ['a failure without an envelope', Buffer.concat(frame({ kind: 'failure' } as Message))],
     ['begun again', Buffer.concat(frame({ kind: 'begun' }))],

@@ -81,6 +81,25 @@ describe('T3 the workload throws', () => {
     expect(await thrown('inspected')).toMatchObject({ message: 'hostile', trap: '[unreadable]' });
   });
 
+  it('T3: errors in lists that contain themselves, in deep ones, and twice', async () => {
+    const error = await thrown('ring');
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error).toMatchObject({ message: 'round', code: 'E3', stack: expect.stringContaining('workloads.mjs') });
+    expect(error.errors[0]).toBeInstanceOf(RangeError);
+    expect(error.errors[1]).toBe(error.errors);
+    expect(error.twice).toBe(error.errors);
+    let depth = 0;
+    for (let list = (await thrown('deep')).errors; list.length === 2; list = list[1]) depth++;
+    expect(depth).toBe(10_000);
+  });
+
+  it('T3: a message that cannot become text, a proxy that refuses everything', async () => {
+    const error = await thrown('textless');
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error).toMatchObject({ code: 'E4', message: '[Object: null prototype] {}' });
+    expect(await thrown('proxied')).toMatchObject({ code: 'ERR_WORKLOAD_THREW' });
+  });
+
   it.each([
     ['string', 'just text'],
     ['undefined', undefined],

@@ -4,7 +4,8 @@ import { ProcessGroupError } from '../errors.js';
 import { binding } from '../native.js';
 import { planSpawn } from '../options.js';
 import type { SpawnOptions } from '../types.js';
-import { bare, checkShape } from './node-shape.js';
+import { bare } from '../validate.js';
+import { checkShape } from './node-shape.js';
 import type { ContainmentOptions } from './types.js';
 
 const OURS = [

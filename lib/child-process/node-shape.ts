@@ -5,9 +5,7 @@ import { ChildProcess } from 'node:child_process';
 import { subscribe } from 'node:diagnostics_channel';
 import { ProcessGroupError } from '../errors.js';
 import { binding } from '../native.js';
-
-/** An object that a tampered Object.prototype gives nothing to. */
-export const bare = <T extends object>(members: T): T => ({ __proto__: null, ...members }) as unknown as T;
+import { bare } from '../validate.js';
 
 /** An entry of stdio as ChildProcess hands it to its handle. */
 export interface StdioEntry {

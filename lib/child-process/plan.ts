@@ -2,8 +2,9 @@ import type { CgroupPlan } from '../cgroup.js';
 import type { Killer } from '../native.js';
 import { planSpawn } from '../options.js';
 import type { Containment, Isolation, SpawnOptions, StdioEntry as StdioOption } from '../types.js';
+import { bare } from '../validate.js';
 import { place } from './call.js';
-import { bare, type HandleRequest, type StdioEntry } from './node-shape.js';
+import type { HandleRequest, StdioEntry } from './node-shape.js';
 import type { ContainmentOptions } from './types.js';
 
 export interface HandlePlan {

@@ -92,6 +92,7 @@ void make_tree(Job* job, Containment containment, const Identity& identity, Napi
   request.argv = job->argv.data();
   request.argc = static_cast<int>(job->argv.size()) - 1;
   request.envp = job->envp.data();
+  request.script = false;  // a guardian that is no executable is a damaged one
   request.cwd = nullptr;
   request.isolation = Isolation::Inherit;
   request.foreground = false;

@@ -113,7 +113,7 @@ CHILD_INLINE void bind_to_parent(ChildPlan* p) {
   long result = -2;  // ENOENT
   for (int32_t i = 0; p->candidates[i] != nullptr; i++) {
     long r = call(__NR_execve, arg(p->candidates[i]), arg(p->argv), arg(p->envp));
-    if (r == -8) {  // ENOEXEC
+    if (r == -8 && p->sh_argv != nullptr) {  // ENOEXEC
       p->sh_argv[1] = const_cast<char*>(p->candidates[i]);
       r = call(__NR_execve, arg(p->sh_argv[0]), arg(p->sh_argv), arg(p->envp));
     }

@@ -39,7 +39,7 @@ struct ChildPlan {
   int32_t program_fd;             // >= 0: an executable to run instead; CLOEXEC, not the number of any target
   char** argv;
   char* const* envp;
-  char** sh_argv;    // {"/bin/sh", (path), args...} for ENOEXEC; sh_argv[1] is filled in by the child
+  char** sh_argv;    // {"/bin/sh", (path), args...} for ENOEXEC; sh_argv[1] is filled in by the child. Null: no script
   int32_t cwd_fd;    // >= 0: the directory to be in before anything else; O_PATH will do
   const char* cwd;   // or null
   const FdMap* fds;  // by rising target

@@ -179,7 +179,7 @@ void spawn(SpawnContext& context, SpawnRequest& request, SpawnHooks& hooks, Spaw
   plan.program_fd = program;
   plan.argv = request.argv;
   plan.envp = request.envp;
-  plan.sh_argv = sh_argv.data();
+  plan.sh_argv = request.script ? sh_argv.data() : nullptr;
   plan.cwd = request.cwd;
   plan.cwd_fd = request.namespaces ? -1 : request.cwd_fd;
   plan.fds = stdio.map.data();

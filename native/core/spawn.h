@@ -25,6 +25,7 @@ struct StdioSpec {
 struct SpawnRequest {
   const char* file = nullptr;
   int program_fd = -1;    // >= 0: an open executable that is run instead of `file`; it stays the caller's
+  bool script = true;     // what is no executable is given to /bin/sh, as execvp(3) does
   char** argv = nullptr;  // null-terminated
   int argc = 0;
   char** envp = nullptr;  // null-terminated

@@ -100,6 +100,26 @@ export function throws(kind) {
         },
         enumerable: true,
       }),
+    ring: () => {
+      const errors = [new RangeError('in the ring')];
+      errors.push(errors);
+      return Object.assign(new TypeError('round'), { errors, twice: errors, code: 'E3' });
+    },
+    deep: () => {
+      let errors = [new Error('deepest')];
+      for (let i = 0; i < 10_000; i++) errors = [new Error(String(i)), errors];
+      return Object.assign(new TypeError('deep'), { errors });
+    },
+    textless: () => Object.assign(new TypeError('x'), { message: Object.create(null), code: 'E4' }),
+    proxied: () =>
+      new Proxy(new Error('behind'), {
+        ownKeys() {
+          throw new Error('sprung');
+        },
+        getPrototypeOf() {
+          throw new Error('sprung');
+        },
+      }),
     inspected: () =>
       Object.assign(new Error('hostile'), {
         trap: {
