@@ -6,6 +6,7 @@ import { guardianFailed } from './guardian-path.js';
 import { openHandleTicket } from './handle-ticket.js';
 import { namespaceFailure, namespacesMade } from './namespace.js';
 import { dropTicket, engine, errorName, hold, letGo, packed, Row, type RowView, stageName } from './native.js';
+import { onAbort } from './on-abort.js';
 import { planSpawn, type SpawnPlan } from './options.js';
 import { ProcessGroup } from './process-group.js';
 import { signalName } from './signals.js';
@@ -57,8 +58,9 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
       trace?.fail(error);
       reject(error);
     };
+    let unfollow = () => {};
     const settled = () => {
-      plan.signal?.removeEventListener('abort', abort);
+      unfollow();
       letGo();
     };
     const ticket = openHandleTicket((type, row, ticket) => {
@@ -73,7 +75,7 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
             .then(() => streams?.close())
             .then(() => fail(new AbortError(plan.signal?.reason)));
         } else {
-          followSignal(group, plan.signal);
+          if (plan.signal) group.follow(plan.signal);
           trace?.succeed(group);
           resolve(group);
         }
@@ -86,7 +88,7 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
       void failure.then(fail);
       return undefined;
     });
-    plan.signal?.addEventListener('abort', abort, { once: true });
+    if (plan.signal) unfollow = onAbort(plan.signal, abort);
     hold();
     const { file, argv, env, cwd, stdio, killer, numbers, guardian, cgroup } = plan;
     const box = cgroup && nativeCgroup(cgroup);
@@ -132,14 +134,6 @@ function makeHandle(plan: SpawnPlan, row: RowView, ticket: number, leaf: string,
     },
     ticket,
   );
-}
-
-/** After spawn has settled an abort enters teardown; the listener goes with the group. */
-function followSignal(group: ProcessGroup, signal: AbortSignal | undefined): void {
-  if (signal === undefined) return;
-  const onAbort = () => void group.end('abort');
-  signal.addEventListener('abort', onAbort, { once: true });
-  void group.gone.then(() => signal.removeEventListener('abort', onAbort));
 }
 
 async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupError | AbortError> {
