@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { channels } from './diagnostics.js';
 import { AbortError, ProcessGroupError } from './errors.js';
 import { type NamesOf, onlyKnown, TEARDOWN_NAMES } from './known-options.js';
+import { onAbort } from './on-abort.js';
 import { planTeardown } from './options.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
@@ -151,7 +152,23 @@ export class ProcessScope implements AsyncDisposable {
 
   async #start(file: string, args: string[], options: object): Promise<ProcessGroup> {
     this.#refuseEnded();
-    const group = await spawn(file, args, { ...this.#defaults, ...record('options', options) });
+    const given: SpawnOptions = record('options', options);
+    instance('options.signal', given.signal, AbortSignal);
+    const cancel = new AbortController();
+    const unfollow = given.signal && follow(given.signal, cancel);
+    // Until spawn has settled: from then on the group ends in the order of the scope.
+    const unbind = follow(this.signal, cancel);
+    let group: ProcessGroup;
+    try {
+      group = await spawn(file, args, { ...this.#defaults, ...given, signal: cancel.signal });
+    } catch (error) {
+      unfollow?.();
+      const ended = cancel.signal.aborted && cancel.signal.reason === this.signal.reason;
+      throw ended && error instanceof AbortError ? this.#endedError() : error;
+    } finally {
+      unbind();
+    }
+    if (unfollow) void group.gone.then(unfollow);
     if (!this.signal.aborted) return this.adopt(group);
     void group.kill();
     await group[Symbol.asyncDispose]();
@@ -262,6 +279,11 @@ export class ProcessScope implements AsyncDisposable {
     const fields = { code: 'ERR_SCOPE_ENDED', stage: 'scope' };
     return new ProcessGroupError(`${this.name} has ended`, fields, aborted ? { cause: reason } : {});
   }
+}
+
+function follow(signal: AbortSignal, controller: AbortController): () => void {
+  if (signal.aborted) controller.abort(signal.reason);
+  return onAbort(signal, () => controller.abort(signal.reason));
 }
 
 function survivorsError(group: ProcessGroup, report: TeardownReport): ProcessGroupError {
