@@ -4,6 +4,7 @@ import { channels, type SpawnMessage, Trace } from './diagnostics.js';
 import { AbortError, type ProcessGroupError, SpawnError } from './errors.js';
 import { guardianFailed } from './guardian-path.js';
 import { openHandleTicket } from './handle-ticket.js';
+import { lend } from './lent-streams.js';
 import { namespaceFailure, namespacesMade } from './namespace.js';
 import { dropTicket, engine, errorName, hold, letGo, packed, Row, type RowView, stageName } from './native.js';
 import { onAbort } from './on-abort.js';
@@ -54,7 +55,9 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
 
   return new Promise((resolve, reject) => {
     const abort = () => native.cancel(ticket);
+    const returned = lend(plan.stdio.lent);
     const fail = (error: Error) => {
+      returned(false);
       trace?.fail(error);
       reject(error);
     };
@@ -76,6 +79,7 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
             .then(() => fail(new AbortError(plan.signal?.reason)));
         } else {
           if (plan.signal) group.follow(plan.signal);
+          returned(true);
           trace?.succeed(group);
           resolve(group);
         }
