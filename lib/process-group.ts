@@ -4,6 +4,7 @@ import { ProcessGroupError } from './errors.js';
 import { Handle } from './handle.js';
 import type { Placement } from './handle-ticket.js';
 import { dropTicket, engine, hold, letGo, Row, type RowView } from './native.js';
+import { onAbort } from './on-abort.js';
 import {
   causeNumber,
   readCause,
@@ -60,6 +61,7 @@ export class ProcessGroup<
   #notices = new StateNotices();
   #trace: Trace<TeardownMessage> | undefined;
   #watchingStops = false;
+  #unfollow = () => {};
   #listWaiters: ((members: Member[]) => void)[] = [];
   #resolveExited!: (result: ExitResult) => void;
   #resolveGone!: (report: TeardownReport) => void;
@@ -120,6 +122,11 @@ export class ProcessGroup<
     return this.#teardown(cause, false);
   }
 
+  /** @internal An abort of `signal` begins the teardown, until the group is gone or released. */
+  follow(signal: AbortSignal): void {
+    this.#unfollow = onAbort(signal, () => void this.end('abort'));
+  }
+
   #teardown(cause: TeardownCause, kill: boolean): Promise<TeardownReport> {
     if (this.#report !== undefined) return this.gone;
     this.#traceTeardown(cause, () => engine().begin(this.#id, causeNumber(cause), kill));
@@ -160,9 +167,9 @@ export class ProcessGroup<
   }
 
   /**
-   * Lets the group run on: exit and dispose leave it alone, and it is no leak. Without a guardian it needs `lifetime:
-   * 'releasable'` at spawn, else throws ERR_NOT_RELEASABLE: only the process itself could disarm its parent-death signal. An
-   * explicit stop() still works.
+   * Lets the group run on: exit, dispose and an abort of options.signal leave it alone, and it is no leak. Without a guardian
+   * it needs `lifetime: 'releasable'` at spawn, else throws ERR_NOT_RELEASABLE: only the process itself could disarm its
+   * parent-death signal. An explicit stop() still works.
    */
   release(): void {
     if (!this.#releasable) {
@@ -172,6 +179,7 @@ export class ProcessGroup<
       });
     }
     this.#released = true;
+    this.#unfollow();
     engine().release(this.#id);
     this.unref();
   }
@@ -252,6 +260,7 @@ export class ProcessGroup<
       case Row.Gone: {
         const report = readReport(row, this.mechanism.containment);
         this.#report = report;
+        this.#unfollow();
         this.pausesEnd(report.usage);
         if (report.empty) {
           dropTicket(this.#ticket);

@@ -3,12 +3,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { channels } from './diagnostics.js';
 import { AbortError, ProcessGroupError } from './errors.js';
 import { type NamesOf, onlyKnown, TEARDOWN_NAMES } from './known-options.js';
+import { onAbort } from './on-abort.js';
 import { planTeardown } from './options.js';
 import type { ProcessGroup } from './process-group.js';
 import { spawn } from './spawn.js';
 import type { DefaultStdio, Spawned, SpawnOptions, StdioOption, TeardownOptions, TeardownReport } from './types.js';
 import { timer, untilAborted } from './until-aborted.js';
-import { duration, instance, invalidType, oneOf, record, text } from './validate.js';
+import { duration, instance, invalidType, oneOf, record, snapshot, text } from './validate.js';
 
 /** The ladder, killWaitMs, exitGraceMs and the privileged killer are defaults for what the scope spawns. */
 export interface ScopeOptions extends TeardownOptions {
@@ -81,8 +82,9 @@ export class ProcessScope implements AsyncDisposable {
 
   /** Throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE; ERR_SCOPE_ENDED for a parent that has ended. */
   constructor(options: ScopeOptions = {}) {
-    onlyKnown('options', record('options', options), NAMES);
-    const { name = 'scope', order, deadlineMs, parent, signal, ...defaults } = options;
+    const given = snapshot(record('options', options)) as ScopeOptions;
+    onlyKnown('options', given, NAMES);
+    const { name = 'scope', order, deadlineMs, parent, signal, ...defaults } = given;
     planTeardown(defaults);
     setMaxListeners(0, this.signal);
     this.#defaults = defaults;
@@ -151,7 +153,23 @@ export class ProcessScope implements AsyncDisposable {
 
   async #start(file: string, args: string[], options: object): Promise<ProcessGroup> {
     this.#refuseEnded();
-    const group = await spawn(file, args, { ...this.#defaults, ...record('options', options) });
+    const given: SpawnOptions = record('options', options);
+    instance('options.signal', given.signal, AbortSignal);
+    const cancel = new AbortController();
+    const unfollow = given.signal && follow(given.signal, cancel);
+    // Until spawn has settled: from then on the group ends in the order of the scope.
+    const unbind = follow(this.signal, cancel);
+    let group: ProcessGroup;
+    try {
+      group = await spawn(file, args, { ...this.#defaults, ...given, signal: cancel.signal });
+    } catch (error) {
+      unfollow?.();
+      const ended = cancel.signal.aborted && cancel.signal.reason === this.signal.reason;
+      throw ended && error instanceof AbortError ? this.#endedError() : error;
+    } finally {
+      unbind();
+    }
+    if (unfollow) void group.gone.then(unfollow);
     if (!this.signal.aborted) return this.adopt(group);
     void group.kill();
     await group[Symbol.asyncDispose]();
@@ -262,6 +280,11 @@ export class ProcessScope implements AsyncDisposable {
     const fields = { code: 'ERR_SCOPE_ENDED', stage: 'scope' };
     return new ProcessGroupError(`${this.name} has ended`, fields, aborted ? { cause: reason } : {});
   }
+}
+
+function follow(signal: AbortSignal, controller: AbortController): () => void {
+  if (signal.aborted) controller.abort(signal.reason);
+  return onAbort(signal, () => controller.abort(signal.reason));
 }
 
 function survivorsError(group: ProcessGroup, report: TeardownReport): ProcessGroupError {

@@ -4,8 +4,10 @@ import { channels, type SpawnMessage, Trace } from './diagnostics.js';
 import { AbortError, type ProcessGroupError, SpawnError } from './errors.js';
 import { guardianFailed } from './guardian-path.js';
 import { openHandleTicket } from './handle-ticket.js';
+import { lend } from './lent-streams.js';
 import { namespaceFailure, namespacesMade } from './namespace.js';
 import { dropTicket, engine, errorName, hold, letGo, packed, Row, type RowView, stageName } from './native.js';
+import { onAbort } from './on-abort.js';
 import { planSpawn, type SpawnPlan } from './options.js';
 import { ProcessGroup } from './process-group.js';
 import { signalName } from './signals.js';
@@ -53,12 +55,15 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
 
   return new Promise((resolve, reject) => {
     const abort = () => native.cancel(ticket);
+    const returned = lend(plan.stdio.lent);
     const fail = (error: Error) => {
+      returned(false);
       trace?.fail(error);
       reject(error);
     };
+    let unfollow = () => {};
     const settled = () => {
-      plan.signal?.removeEventListener('abort', abort);
+      unfollow();
       letGo();
     };
     const ticket = openHandleTicket((type, row, ticket) => {
@@ -73,7 +78,8 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
             .then(() => streams?.close())
             .then(() => fail(new AbortError(plan.signal?.reason)));
         } else {
-          followSignal(group, plan.signal);
+          if (plan.signal) group.follow(plan.signal);
+          returned(true);
           trace?.succeed(group);
           resolve(group);
         }
@@ -86,7 +92,7 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
       void failure.then(fail);
       return undefined;
     });
-    plan.signal?.addEventListener('abort', abort, { once: true });
+    if (plan.signal) unfollow = onAbort(plan.signal, abort);
     hold();
     const { file, argv, env, cwd, stdio, killer, numbers, guardian, cgroup } = plan;
     const box = cgroup && nativeCgroup(cgroup);
@@ -133,14 +139,6 @@ function makeHandle(plan: SpawnPlan, row: RowView, ticket: number, leaf: string,
     },
     ticket,
   );
-}
-
-/** After spawn has settled an abort enters teardown; the listener goes with the group. */
-function followSignal(group: ProcessGroup, signal: AbortSignal | undefined): void {
-  if (signal === undefined) return;
-  const onAbort = () => void group.end('abort');
-  signal.addEventListener('abort', onAbort, { once: true });
-  void group.gone.then(() => signal.removeEventListener('abort', onAbort));
 }
 
 async function readFailure(plan: SpawnPlan, row: RowView): Promise<ProcessGroupError | AbortError> {

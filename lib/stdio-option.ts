@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { fs } from './builtins.js';
 import { onlyKnown } from './known-options.js';
 import type { FileStdio, StdioOption } from './types.js';
@@ -40,11 +41,15 @@ export interface StdioPlan {
   files: (string | undefined)[];
   /** True where an entry is a pipe. */
   piped: boolean;
+  /** Streams that we would read beside the child. */
+  lent: Socket[];
 }
 
-function descriptorOf(name: string, value: object): number {
-  const { fd, _handle } = value as { fd?: unknown; _handle?: { fd?: unknown } | null };
+function descriptorOf(name: string, value: object, lent: Set<Socket>): number {
+  const { fd, _handle } = value as { fd?: unknown; _handle?: { fd?: unknown; readStop?: unknown } | null };
   const found = typeof fd === 'number' ? fd : _handle?.fd;
+  // As in Node: who has a number is given by number, and reads on.
+  if (typeof fd !== 'number' && typeof _handle?.readStop === 'function') lent.add(value as Socket);
   if (typeof found !== 'number' || found < 0) {
     throw invalidValue(name, 'must be a stream with an open descriptor', value);
   }
@@ -79,6 +84,7 @@ export function normalizeStdio(option: StdioOption | undefined): StdioPlan {
   const numbers = [entries.length];
   const paths: string[] = [];
   const files: (string | undefined)[] = [];
+  const lent = new Set<Socket>();
   let piped = false;
   entries.forEach((given, i) => {
     const name = `options.stdio[${i}]`;
@@ -96,10 +102,10 @@ export function normalizeStdio(option: StdioOption | undefined): StdioPlan {
       paths.push(file);
       files[i] = file;
     } else if (typeof entry === 'object') {
-      numbers.push(Kind.Descriptor, descriptorOf(name, entry), 0, 0);
+      numbers.push(Kind.Descriptor, descriptorOf(name, entry, lent), 0, 0);
     } else {
       throw invalidValue(name, "must be 'pipe', 'ignore', 'inherit', a descriptor, a stream or { file }", entry);
     }
   });
-  return { numbers, paths: paths.length === 0 ? null : paths.join('\0'), files, piped };
+  return { numbers, paths: paths.length === 0 ? null : paths.join('\0'), files, piped, lent: [...lent] };
 }

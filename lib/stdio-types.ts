@@ -11,7 +11,10 @@ export interface FileStdio {
   mode?: number;
 }
 
-/** One descriptor of the child. A number or a stream: a descriptor of ours. Null and undefined: as in the default. */
+/**
+ * One descriptor of the child. A number or a stream: a descriptor of ours. Null and undefined: as in the default. A socket, or
+ * another group's output, is not read by us any more; what we have read before stays in the stream.
+ */
 export type StdioEntry = 'pipe' | 'ignore' | 'inherit' | number | Stream | FileStdio | null | undefined;
 /** A word for 0, 1 and 2, or an entry for each number. */
 export type StdioOption = 'pipe' | 'ignore' | 'inherit' | readonly StdioEntry[];

@@ -20,10 +20,14 @@ function failure(code: string, message: string): ProcessGroupError {
   return new ProcessGroupError(message, { code, stage: 'lease' });
 }
 
-/** Why what a beat fulfilled with is no renewal, or null. */
-function missOf(value: unknown): ProcessGroupError | null {
-  const { ok = value, status = 'false' } = fields(value);
-  return ok === false ? failure('ERR_BEAT_FAILED', `the beat was answered with ${status}`) : null;
+/** Why what a beat fulfilled with is no renewal, or null. An answer that cannot be read is none either. */
+function missOf(value: unknown): unknown {
+  try {
+    const { ok = value, status = 'false' } = fields(value);
+    return ok === false ? failure('ERR_BEAT_FAILED', `the beat was answered with ${status}`) : null;
+  } catch (error) {
+    return error ?? failure('ERR_BEAT_FAILED', 'the answer of the beat has thrown');
+  }
 }
 
 /** Of one beat: good, or a miss. Of the lease, whose last word it is: taken away, run out, one miss too many. */

@@ -71,7 +71,7 @@ export interface SuperviseOptions extends Omit<SpawnOptions, 'stdio' | 'lifetime
   restart?: RestartOptions;
   /** When it counts as ready (default: at once, after exec). */
   ready?: Readiness;
-  /** Milliseconds that a run has for becoming ready (default 30,000), before it is torn down. */
+  /** Milliseconds that a run has for its exec and for becoming ready (default 30,000), before it is torn down. */
   startTimeoutMs?: number;
   /** What signals to this process lead to. Others get no handler; the handlers go with the supervision. Main thread only. */
   signals?: { [S in NodeJS.Signals]?: SignalAction };

@@ -198,7 +198,7 @@ class Supervision implements Supervised {
     const run = ++this.#runs;
     const end: RunEnd = { ...NOT_STARTED };
     let failure: Verdict | null = null;
-    let isReady = ready === null;
+    let isReady = false;
     const cancel = new AbortController();
     this.#cancel = cancel;
     const over = new AbortController();
@@ -210,7 +210,7 @@ class Supervision implements Supervised {
       else void this.group.stop();
     };
     // After a look at what has arrived: where JavaScript was blocked, the line may be waiting behind this timer.
-    const deadline = ready === null ? undefined : setTimeout(() => setImmediate(late), startTimeoutMs);
+    const deadline = setTimeout(() => setImmediate(late), startTimeoutMs);
     try {
       const lease = this.#keeper && { leaseMs: Math.max(1, this.#keeper.left()) };
       const group: ProcessGroup = await spawn(file, args, { ...options, signal: cancel.signal, ...lease });
@@ -227,8 +227,10 @@ class Supervision implements Supervised {
       const why = (error: unknown) => {
         end.error = error;
       };
-      if (ready === null) becameReady(true);
-      else void becomesReady(ready, output, over.signal, why).then(becameReady);
+      if (ready === null) {
+        clearTimeout(deadline);
+        becameReady(true);
+      } else void becomesReady(ready, output, over.signal, why).then(becameReady);
       const exited = group.exited.then((exit) => {
         end.exit = exit;
       });

@@ -107,7 +107,10 @@ export interface SpawnOptions<S extends StdioOption = StdioOption> extends Teard
   timeoutMs?: number;
   /** Milliseconds from exec to a teardown with cause 'lease', unless renewLease() moves it (default: none). */
   leaseMs?: number;
-  /** Milliseconds after the leader's end before a pipe that somebody still holds is cut (default 1,000). */
+  /**
+   * Milliseconds after the leader's end before a pipe that somebody still holds is cut (default 1,000). What it holds at that
+   * moment is still delivered.
+   */
   drainMs?: number;
 }
 

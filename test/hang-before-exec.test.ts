@@ -26,14 +26,15 @@ const via = { chdir: [hold, 'chdir:/hung-directory', '--'], exec: [hold, 'execve
 type Where = keyof typeof via;
 const calls: readonly Where[] = ['chdir', 'exec'];
 
-/** A subject in which spawning() is a spawn that hangs, told() prints what became of it, and `asked` settles at SIGUSR2. */
+/** A subject in which spawning() is a spawn that hangs (hung: its arguments), told() prints what became of it, and `asked` settles at SIGUSR2. */
 function subject(where: Where, containment: string, body: string): { source: string } {
   const file = where === 'exec' ? join(folder, 'hung-program') : member;
   const cwd = where === 'chdir' ? { cwd: join(folder, 'hung-directory') } : {};
   const options = JSON.stringify({ containment, stdio: 'ignore', ...cwd });
   return {
     source: `
-      const spawning = (more) => spawn(${JSON.stringify(file)}, ['sleep'], { ...${options}, ...more });
+      const hung = [${JSON.stringify(file)}, ['sleep'], ${options}];
+      const spawning = (more) => spawn(hung[0], hung[1], { ...hung[2], ...more });
       const told = (error) => console.log(JSON.stringify({ name: error.name, code: error.code, stage: error.stage,
         syscall: error.syscall, children: oracle.childrenOf().length }));
       const asked = new Promise((resolve) => process.once('SIGUSR2', resolve));
@@ -91,6 +92,44 @@ describe.each(calls)('a hung %s', (where) => {
       const began = performance.now();
       process.kill(node, 'SIGUSR2');
       expect(JSON.parse((await end).stdout)).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', children: 0 });
+      expect(performance.now() - began).toBeLessThan(LIMIT);
+      expect(scenario.alive()).toEqual([]);
+    });
+
+    it('the end of its scope ends it, before the deadline of the scope', async () => {
+      const body = `
+        const { ProcessScope } = await import(paths.dist + 'scope.js');
+        const scope = new ProcessScope({ deadlineMs: ${2 * LIMIT}, killWaitMs: 500 });
+        const settled = scope.spawn(...hung).then(told, told);
+        asked.then(() => scope.end()).then(async ({ empty, groups, errors }) => {
+          await settled;
+          console.log(JSON.stringify({ empty, groups, errors }));
+        });`;
+      const { end, node } = await start(where, containment, body);
+      const began = performance.now();
+      process.kill(node, 'SIGUSR2');
+      const [error = '', report = ''] = (await end).stdout.split('\n');
+      expect(performance.now() - began).toBeLessThan(LIMIT);
+      expect(JSON.parse(error)).toEqual({
+        name: 'ProcessGroupError',
+        code: 'ERR_SCOPE_ENDED',
+        stage: 'scope',
+        children: 0,
+      });
+      expect(JSON.parse(report)).toEqual({ empty: true, groups: [], errors: [] });
+      expect(scenario.alive()).toEqual([]);
+    });
+
+    it('the start deadline of supervise() ends it, also without `ready`', async () => {
+      const body = `
+        const { supervise } = await import(paths.dist + 'supervise.js');
+        const [file, args, { stdio, ...options }] = hung;
+        const { kind, reason, error } = await supervise(file, args, { ...options, startTimeoutMs: 300 }).outcome;
+        console.log(JSON.stringify({ kind, reason, name: error.name, children: oracle.childrenOf().length }));`;
+      const began = performance.now();
+      const { end } = await start(where, containment, body);
+      const outcome = { kind: 'start-failed', reason: 'deadline', name: 'AbortError', children: 0 };
+      expect(JSON.parse((await end).stdout)).toEqual(outcome);
       expect(performance.now() - began).toBeLessThan(LIMIT);
       expect(scenario.alive()).toEqual([]);
     });

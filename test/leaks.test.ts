@@ -137,3 +137,27 @@ it('the spawner threads do not grow in number by bursts after idle times', async
   expect(before).toBeGreaterThan(0);
   expect(after).toBe(before);
 });
+
+it('spawns that share an AbortSignal have one listener, and Node warns of none', async () => {
+  const answer = await runNodeJson(
+    {
+      source: `
+      import { getEventListeners } from 'node:events';
+      const controller = new AbortController();
+      const listeners = () => getEventListeners(controller.signal, 'abort').length;
+      const warnings = [];
+      process.on('warning', ({ name }) => warnings.push(name));
+      const options = { containment: 'group', stdio: 'ignore', signal: controller.signal };
+      const spawning = Array.from({ length: 20 }, () => spawn(member, ['sleep'], options));
+      const during = listeners();
+      const groups = await Promise.all(spawning);
+      const running = listeners();
+      await groups.pop().kill();
+      controller.abort();
+      const causes = new Set((await Promise.all(groups.map((group) => group.gone))).map(({ cause }) => cause));
+      console.log(JSON.stringify({ during, running, after: listeners(), causes: [...causes], warnings }));`,
+    },
+    { env: scenario.env },
+  );
+  expect(answer).toEqual({ during: 1, running: 1, after: 0, causes: ['abort'], warnings: [] });
+});

@@ -1,8 +1,11 @@
-import type { Readable } from 'node:stream';
+import { getDefaultHighWaterMark, type Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
 import { spawn } from '../dist/index.js';
+import { waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { startPlain } from './support/plain.js';
+import { runNodeJson } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 import { startMember } from './support/start.js';
 
@@ -45,6 +48,53 @@ it('G11: what was written before is delivered, also to a reader that pauses', as
   expect(await group.closed).toMatchObject({ truncated: true, heldBy: [{ comm: 'sleep' }] });
   expect(text).toBe('begin');
   await group.stop();
+});
+
+it('G11: what the leader had written is delivered where the reader is behind and somebody holds the pipe', async () => {
+  const script = 'head -c "$1" /dev/zero; read go; head -c 60000 /dev/zero; sleep 300 & exit 4';
+  const behind = getDefaultHighWaterMark(false);
+  const group = await spawn('/bin/sh', ['-c', script, 'sh', String(behind)], {
+    env: scenario.env,
+    stdio: ['pipe', 'pipe', 'ignore'],
+    drainMs: 100,
+  });
+  const { stdout } = group;
+  const state = (stdout as unknown as { _readableState: { ended: boolean } })._readableState;
+  stdout.pause();
+  await waitUntil(() => stdout.readableLength >= behind, { what: 'we read no further' });
+  group.stdin.write('go\n');
+  expect(await group.exited).toMatchObject({ code: 4 });
+  expect(state.ended, 'control: it is held').toBe(false);
+  await waitUntil(() => state.ended, { what: 'the cut' });
+  expect((await buffer(stdout)).length).toBe(behind + 60_000);
+  expect(await group.closed).toMatchObject({ truncated: true, heldBy: [{ comm: 'sleep' }] });
+  await group.stop();
+});
+
+it('G11: a reader that is behind is waited for without a busy loop, also at drainMs 0', async () => {
+  const source = `
+    import { getDefaultHighWaterMark } from 'node:stream';
+    const behind = getDefaultHighWaterMark(false);
+    const script = 'head -c "$1" /dev/zero; read go; head -c 60000 /dev/zero';
+    const stdio = ['pipe', 'pipe', 'inherit'];
+    const group = await spawn('/bin/sh', ['-c', script, 'sh', String(behind)], { stdio, drainMs: 0 });
+    group.stdout.pause();
+    await oracle.waitUntil(() => group.stdout.readableLength >= behind);
+    // Each look at who holds the pipe begins with its inode.
+    const { fstatSync } = nodeFs;
+    let looks = 0;
+    nodeFs.fstatSync = (...args) => (looks++, fstatSync(...args));
+    group.stdin.write('go\\n');
+    await group.exited;
+    const began = performance.now();
+    await oracle.waitUntil(() => looks >= 11, { timeoutMs: 30_000 });
+    const ms = performance.now() - began;
+    let bytes = -behind;
+    group.stdout.on('data', (data) => { bytes += data.length; }).resume();
+    console.log(JSON.stringify({ closed: await group.closed, bytes, ms }));`;
+  const run = await runNodeJson<{ ms: number }>({ source }, { env: scenario.env });
+  expect(run).toMatchObject({ closed: { truncated: false, heldBy: [] }, bytes: 60_000 });
+  expect(run.ms, 'pauses from 1 to 512 ms').toBeGreaterThan(1_000);
 });
 
 it('G11: drainMs 0 cuts at once; nobody holding it means no cut', async () => {

@@ -1,4 +1,5 @@
 import { spawn as spawnPlain } from 'node:child_process';
+import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { alive, isDead, openFds, stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
 import { member } from './support/paths.mjs';
@@ -78,6 +79,20 @@ it('G15: a released handle holds nothing, signals nothing, and its leader is sti
   await waitUntil(() => stat(group.pid) === null, { what: 'the leader is reaped' });
   expect(zombieChildrenOf()).toEqual([]);
   await waitUntil(() => openFds().length <= before, { what: 'and the pidfd with it' });
+});
+
+it('G15: an abort of the signal of its spawn leaves a released group alone, and ends the other', async () => {
+  const controller = new AbortController();
+  const options = { containment: 'group', lifetime: 'releasable', signal: controller.signal, teardown: [] } as const;
+  const released = await startMember(scenario, ['wide', '2'], options);
+  const other = await startMember(scenario, ['wide', '2'], options);
+  released.group.release();
+  controller.abort();
+  expect(await other.group.gone).toMatchObject({ empty: true, cause: 'abort' });
+  expect(released.pids.filter((pid) => isDead(pid))).toEqual([]);
+  expect(released.group.state).toBe('running');
+  expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
+  expect(await released.group.stop()).toMatchObject({ empty: true, cause: 'stop' });
 });
 
 it('G15: release() of a group that was not declared releasable is a typed error', async () => {

@@ -1,5 +1,6 @@
 // What a scope holds goes down when it ends: in parallel or in turn, in bounded time, whoever ends it, and nothing else does.
 import diagnostics from 'node:diagnostics_channel';
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { type ProcessGroup, spawn } from '../dist/index.js';
 import { ProcessScope, type ScopeReport } from '../dist/scope.js';
@@ -183,6 +184,30 @@ describe('a scope that has ended', () => {
       }
     }
     expect(refused, 'control: some were under way').toBeGreaterThan(0);
+  });
+
+  it('the signal of a spawn keeps its meaning, and no listener stays', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const scope = new ProcessScope();
+    const options = { containment: 'group', signal } as const;
+    const pending = new AbortController();
+    const spawning = scope.spawn(member, ['sleep'], { env: scenario.env, signal: pending.signal });
+    pending.abort('enough');
+    expect(await rejection(spawning)).toMatchObject({ code: 'ABORT_ERR', cause: 'enough' });
+    expect(await rejection(scope.spawn('/no/such/program', [], { signal }))).toMatchObject({ code: 'ENOENT' });
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    const { group: stopped } = await startIn(scope, scenario, ['sleep'], options);
+    await stopped.stop();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    const { group: aborted } = await startIn(scope, scenario, ['sleep'], options);
+    expect(getEventListeners(signal, 'abort'), 'control').toHaveLength(1);
+    expect(getEventListeners(scope.signal, 'abort')).toEqual([]);
+    controller.abort();
+    expect(await aborted.gone).toMatchObject({ empty: true, cause: 'abort' });
+    const { group: ended } = await startIn(scope, scenario, ['sleep'], { containment: 'group' });
+    await scope.end();
+    expect(await ended.gone).toMatchObject({ empty: true, cause: 'dispose' });
   });
 
   it('a spawn under way that nobody waits for is no unhandled rejection', async () => {

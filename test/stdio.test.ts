@@ -172,7 +172,7 @@ describe('what is inherited', () => {
     expect([readFileSync(three, 'utf8'), readFileSync(four, 'utf8')]).toEqual(['to4\n', 'to3\n']);
   });
 
-  it('a stream: file, socket, and another group’s stdout', async () => {
+  it('a stream: file, socket', async () => {
     const path = join(dir, 'by-stream');
     writeFileSync(path, 'from a file');
     const stream = createReadStream(path);

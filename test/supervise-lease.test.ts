@@ -199,6 +199,17 @@ describe('H7: answers', () => {
     const failing = (error: unknown) => () => Promise.reject(error);
     expect(await once(() => false)).toEqual(['heartbeat-failed', expect.stringContaining('false')]);
     expect(await once(() => ({ ok: false }))).toEqual(['heartbeat-failed', expect.anything()]);
+    const unprintable = { ok: false, status: Object.create(null) };
+    expect(await once(() => unprintable)).toEqual(['heartbeat-failed', expect.stringContaining('primitive')]);
+    const unreadable = (status: number, thrown: unknown) => () => ({
+      status,
+      get ok() {
+        throw thrown;
+      },
+    });
+    expect(await once(unreadable(200, new Error('no ok')))).toEqual(['heartbeat-failed', 'no ok']);
+    expect(await once(unreadable(200, undefined))).toEqual(['heartbeat-failed', expect.stringContaining('thrown')]);
+    expect(await once(unreadable(409, new Error('no ok')))).toEqual(['lease-lost', 'no ok']);
     expect(await once(failing(undefined))).toEqual(['heartbeat-failed', expect.anything()]);
     expect(await once(failing(null))).toEqual(['heartbeat-failed', expect.anything()]);
     expect(await once(failing('text'))).toEqual(['heartbeat-failed', "'text'"]);

@@ -249,8 +249,11 @@ describe('readiness', () => {
     if ('check' in ready && 'intervalMs' in ready) expect(outcome.error).toEqual({ name: 'Error', message: 'refused' });
   });
 
-  it('T6: control: ready in time, it outlives the start deadline', async () => {
-    const task = supervise(member, ['sleep'], { env: scenario.env, ready: { line: 'ready' }, startTimeoutMs: 300 });
+  it.each([
+    ['ready in time', { ready: { line: 'ready' } }],
+    ['without `ready`', {}],
+  ])('T6: control: %s, it outlives the start deadline', async (_, ready) => {
+    const task = supervise(member, ['sleep'], { env: scenario.env, ...ready, startTimeoutMs: 300 });
     expect(await task.ready).toBe(true);
     const later = performance.now() + 600;
     await waitUntil(() => performance.now() > later);
