@@ -18,14 +18,6 @@ namespace {
 constexpr int kFirstOwn = 3;  // 0 ... 2 are the command's, also where they are closed
 constexpr uint64_t kKillWait = 2'000'000'000;
 
-bool stops(int sig) { return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU; }
-
-// What the terminal sends to its whole foreground group, or the kernel to a group that becomes orphaned.
-bool sent_to_groups(int sig) {
-  bool hangup = sig == SIGHUP || sig == SIGCONT;  // a session's leader gets these alone
-  return sig == SIGINT || sig == SIGQUIT || sig == SIGWINCH || stops(sig) || (hangup && getsid(0) != getpid());
-}
-
 }  // namespace
 
 int Run::run() {
@@ -59,8 +51,8 @@ int Run::run() {
 void Run::start() {
   // A parent that ignores SIGCHLD is not told how its children end. sigaction(2).
   reset_action(SIGCHLD);
-  terminal_.find(kFirstOwn);
-  owns_terminal_ = terminal_.found() && options_.isolation == Isolation::Group && !shares_group();
+  terminal_.find(kFirstOwn, job_.pgid);
+  owns_terminal_ = terminal_.found() && options_.isolation == Isolation::Group && !shares_group(job_.pgid, job_.front);
 
   config_.isolation = static_cast<int32_t>(options_.isolation);
   config_.parent_death_signal = SIGKILL;
@@ -250,7 +242,9 @@ void run_command(char** argv) {
     mask = become_init();
   else
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof mask);
-  Run run(options, mask);
+  Job job = {getpgrp(), 0};
+  if (!init && options.scope == Scope::Tree && has_children()) job = run_behind(options.isolation);
+  Run run(options, mask, job);
   status = run.run();
   if (init) tell_outside(status);
   _exit(status);  // nothing is left to destroy that the kernel does not
