@@ -102,12 +102,12 @@ describe('Ctrl-Z', () => {
 
 // The one in the job's group may need the terminal, the other cannot.
 describe.each(['sleep', 'setsid sleep'])('beside a child of the shell that became procgroup, %s', (helper) => {
-  const before = (command: string) => `(${helper} 1000 & exec $P ${command})\n`;
+  const beside = (command: string) => `(${helper} 1000 & exec $P ${command})\n`;
 
   it('C3: Ctrl-Z stops the job, fg goes on with it, Ctrl-C ends it', async () => {
     scenario.leaves();
     const bash = await shell();
-    bash.type(before(`sh -c '${READY}; read -r line; echo "got:$line"; exec sleep 2000'`));
+    bash.type(beside(`sh -c '${READY}; read -r line; echo "got:$line"; exec sleep 2000'`));
     await bash.expect('ready');
     bash.type(SUSPEND);
     await bash.expect(/Stopped.*@>/s);
@@ -124,7 +124,7 @@ describe.each(['sleep', 'setsid sleep'])('beside a child of the shell that becam
   it('C3: a command that stops itself is continued by fg and by bg', async () => {
     scenario.leaves();
     const bash = await shell();
-    bash.type(before(`sh -c '${READY}; kill -TSTP $$; echo on"e"; kill -STOP $$; echo tw"o"; exit 7'`));
+    bash.type(beside(`sh -c '${READY}; kill -TSTP $$; echo on"e"; kill -STOP $$; echo tw"o"; exit 7'`));
     await bash.expect(/ready.*Stopped.*@>/s);
     bash.type('fg\n');
     await bash.expect(/one.*Stopped.*@>/s);

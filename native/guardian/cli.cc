@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,11 +13,22 @@
 #include "cli_run.h"
 #include "cli_text.h"
 
+#ifndef __WALL
+#define __WALL 0x40000000
+#endif
+
 namespace procgroup {
 namespace {
 
 constexpr int kFirstOwn = 3;  // 0 ... 2 are the command's, also where they are closed
 constexpr uint64_t kKillWait = 2'000'000'000;
+
+// Those that were here before the command: exec keeps the caller's. False for PID 1, to which every process belongs.
+bool has_children() {
+  siginfo_t info = {};
+  Usage unused;
+  return getpid() != 1 && sys_waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, &unused) != -ECHILD;
+}
 
 }  // namespace
 

@@ -83,12 +83,6 @@ void hand_on(const struct signalfd_siginfo& info, pid_t run, bool same_group, St
 
 }  // namespace
 
-bool has_children() {
-  siginfo_t info = {};
-  Usage unused;
-  return getpid() != 1 && sys_waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, &unused) != -ECHILD;
-}
-
 Job run_behind(Isolation isolation) {
   bool same_group = isolation == Isolation::Inherit;
   Job job = {getpgrp(), getpid()};

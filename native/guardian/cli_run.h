@@ -76,12 +76,9 @@ class Run : public GuardListener {
   int status_ = kFailed;
 };
 
-// Children that were here before the command, which none of the run is about: exec keeps those of the caller. False for
-// PID 1, to which every process belongs.
-bool has_children();
-// The rest of this run takes place in a child of this process, in a group of its own unless the command shares ours;
-// the process that was called hands on signals, stops with its child, and exits with its status. Every signal is
-// blocked from here on. Does not come back on failure.
+// For a process that had children before the command. The rest of this run takes place in a child of this process, in a
+// group of its own unless the command shares ours; the process that was called hands on signals, stops with its child,
+// and exits with its status. Every signal is blocked from here on. Does not come back on failure.
 Job run_behind(Isolation isolation);
 
 // The rest of this run takes place in a new PID namespace, of which this process, from here on its child, is init; the
