@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type ProcessGroup, spawn } from '../dist/index.js';
-import { isDead, openFds, stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
+import { isDead, openFds, stat, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
 import { startNode } from './support/run-node.js';
@@ -141,69 +141,6 @@ it('a stopped supervisor does not block the guardian: what happens meanwhile is 
   node.kill('SIGCONT');
   await once(node, 'close');
   expect(JSON.parse(said)).toMatchObject({ code: 0, report: { empty: true, evidence: 'echild', notes: [] } });
-});
-
-it('more zombies than it takes in one round are all taken, though nothing wakes it again', async () => {
-  const { group, ready } = await startTree(scenario, 'treeactor', ['detached-wide', '1100'], { teardown });
-  const guardian = guardianOf(group);
-  process.kill(guardian, 'SIGSTOP');
-  await waitUntil(() => stat(guardian)?.state === 'T');
-  for (const pid of [...ready.members, group.pid]) process.kill(pid, 'SIGKILL');
-  await waitUntil(() => zombieChildrenOf(guardian).length > 1_100, { what: 'they are zombies' });
-  process.kill(guardian, 'SIGCONT');
-  expect(await group.gone).toMatchObject({ ...gone, cause: null, notes: [] });
-});
-
-it('members() is whole, however many there are and however late they are read', async () => {
-  const count = 700;
-  const times = 8; // more news than a socket holds, many times over
-  const source = `
-    const group = await spawn(${JSON.stringify(treeactor)}, ['-r', '3', 'detached-wide', '${count}'], {
-      containment: 'tree', stdio: ['ignore', 'ignore', 'ignore', 'pipe'], teardown: [] });
-    await readReady(group.stdio[3]);
-    nodeFs.writeSync(1, 'ready ' + JSON.stringify({ pid: group.pid, members: [group.mechanism.guardianPid] }) + '\\n');
-    process.stdin.once('data', async () => {
-      const sizes = [];
-      // All are under way together; each answer is for everybody who waits then.
-      const lists = Array.from({ length: ${times} }, () => group.members());
-      nodeFs.writeSync(1, 'asked\\n');
-      await Promise.all(lists);
-      for (let i = 0; i < ${times}; i++) sizes.push((await group.members()).length);
-      const { empty } = await group.stop();
-      console.log(JSON.stringify({ sizes, empty }));
-      process.exit(0);
-    });`;
-  const node = startNode({ source }, { env: scenario.env, input: '' });
-  const stdout = node.stdout ?? expect.fail('no stdout');
-  const [guardian = 0] = (await readReady(stdout)).members;
-  let said = '';
-  stdout.on('data', (chunk) => {
-    said += chunk;
-  });
-  stdout.resume();
-  process.kill(guardian, 'SIGSTOP');
-  await waitUntil(() => stat(guardian)?.state === 'T');
-  node.stdin?.write('go\n');
-  await waitUntil(() => said.includes('asked'), { what: 'the orders' });
-  node.kill('SIGSTOP');
-  await waitUntil(() => stat(node.pid ?? 0)?.state === 'T');
-  process.kill(guardian, 'SIGCONT');
-  const switches = () => status(guardian, 'voluntary_ctxt_switches');
-  let before: string | undefined;
-  await waitUntil(
-    () => {
-      const idle = stat(guardian)?.state === 'S' && switches() === before;
-      before = switches();
-      return idle;
-    },
-    { what: 'it has told all that the socket holds', everyMs: 100 },
-  );
-  node.kill('SIGCONT');
-  await once(node, 'close');
-  expect(JSON.parse(said.replace('asked\n', ''))).toEqual({
-    sizes: Array.from({ length: times }, () => count + 1),
-    empty: true,
-  });
 });
 
 describe('what the guardian holds', () => {

@@ -235,7 +235,7 @@ void Guard::on_deadline(uint64_t now) {
     held_deadline_ = kNever;
     on_leader_dead();
   }
-  if (reap_deadline_ <= now) on_child();
+  if (!started_ && reap_deadline_ <= now) on_child();
   if (done()) return;
   if (!started_) return on_start_deadline(now);
   // Before the ladder's own deadline: however short its last wait is, SIGKILL has been sent.
@@ -250,6 +250,8 @@ void Guard::on_deadline(uint64_t now) {
     ladder_deadline_ = kNever;
     act(ladder_.on(LadderEvent::Deadline));
   }
+  // Last: it moves the next round, which a tree that dies on and on must not put off for ever.
+  if (!done() && reap_deadline_ <= now) on_child();
 }
 
 }  // namespace procgroup
