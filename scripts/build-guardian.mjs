@@ -30,6 +30,7 @@ const RARELY = [
   'guardian/tree_kill',
   'guardian/box',
   'guardian/cli_box',
+  'guardian/cli_front',
   'guardian/cli_failed',
   'guardian/cli_end',
   'core/cgroup_parent',

@@ -1,5 +1,5 @@
 // C1: what `procgroup run` exits with, and what it does to the command line.
-import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -166,6 +166,22 @@ describe('the command line', () => {
     for (const file of [join(directory, 'relative'), './relative', 'relative']) {
       const result = await runCli(['run', 'sh', '-c', 'exit 5'], { env, file, cwd: directory });
       expect({ file, ...result }).toMatchObject({ file, code: 5, stderr: '' });
+    }
+  });
+
+  it('C1: 125 and one line where stdout cannot be written', async () => {
+    const full = openSync('/dev/full', 'w');
+    scenario.defer(() => closeSync(full));
+    const directory = scratch();
+    for (const args of [
+      ['sweep', '--json', directory],
+      ['sweep', '--help'],
+      ['run', '--help'],
+    ]) {
+      const child = startCli(args, { env: scenario.env, stdio: ['ignore', full, 'pipe'] });
+      const { code, stderr } = await finish(child);
+      expect({ args, code }).toEqual({ args, code: 125 });
+      expect(stderr).toMatch(/^procgroup \w+: cannot write to stdout: ENOSPC\n$/);
     }
   });
 

@@ -75,6 +75,7 @@ describe('the command line', () => {
     ['a limit that is none', ['--containment', 'cgroup', '--limit', 'pids.max', 'true'], /'pids.max' is not a limit/],
     ['a limit that moves us', ['--containment', 'cgroup', '--limit', 'cgroup.procs=0', 'true'], /is not a limit/],
     ['a limit elsewhere', ['--containment', 'cgroup', '--limit', '../x=1', 'true'], /is not a limit/],
+    ['inherit and a group', ['--containment', 'group', '--isolation', 'inherit', 'true'], /group is procgroup's own/],
     ['inherit and a namespace', ['--containment', 'namespace', '--isolation', 'inherit', 'true'], /does not go with/],
   ])('is refused with 125 and one line: %s', async (_, args, message) => {
     const { code, stdout, stderr } = await run(...args);

@@ -10,6 +10,7 @@ import {
   outerPid,
   ready,
   startInit,
+  start as startPlain,
   whyNoPidNamespace,
 } from './support/guardian-cli.js';
 import { stat, waitUntil, zombieChildrenOf } from './support/oracle.js';
@@ -146,3 +147,14 @@ describe.skipIf(whyNoPidNamespace() !== '')('as PID 1', () => {
     },
   );
 });
+
+it.skipIf(whyNoPidNamespace() !== '')(
+  'beside a new PID namespace, the command in it: unshare --pid without --fork',
+  async () => {
+    const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+    const child = startPlain(['unshare', ...user, '--pid', guardian, 'sh', '-c', 'echo $$; exit 3'], {
+      env: scenario.env,
+    });
+    expect(await finish(child)).toMatchObject({ code: 3, stdout: '1\n', stderr: '' });
+  },
+);

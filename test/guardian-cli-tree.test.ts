@@ -1,9 +1,10 @@
 // E1 by the command line: what a command starts is gone when `procgroup run` returns, wherever it went.
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { bin, finish } from './support/cli.js';
-import { guardian, ready, start } from './support/guardian-cli.js';
-import { isDead, stat, waitUntil } from './support/oracle.js';
+import { collect, guardian, ready, start } from './support/guardian-cli.js';
+import { childrenOf, isDead, stat, waitUntil } from './support/oracle.js';
 import { member, tracer } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
 import { useScenario } from './support/scenario.js';
@@ -73,6 +74,63 @@ describe('who left the group or the session is gone as well', () => {
     expect(scenario.alive().map(({ cmdline }) => cmdline.split(' ')[0])).toEqual(['sh', member]);
     for (const { pid } of scenario.alive()) process.kill(pid, 'SIGKILL');
     await finish(child);
+  });
+});
+
+describe('children that the process had before it became procgroup', () => {
+  const behind = async (...args: string[]) => {
+    const script = `sleep 1000 > /dev/null 2>&1 & exec ${guardian} ${GRACE.join(' ')} "$@"`;
+    const child = start(['setsid', 'sh', '-c', script, 'sh', ...args], { env: scenario.env });
+    const said = await ready(child);
+    const helper = childrenOf(child.pid).find((pid) => stat(pid)?.comm === 'sleep') ?? expect.fail('no helper');
+    scenario.leaves();
+    return { child, said, helper, pid: child.pid as number };
+  };
+
+  it.each([
+    ['tree', 'group'],
+    ['tree', 'inherit'],
+    ['tree', 'session'],
+    ['group', 'group'],
+    ['leader', 'group'],
+  ])('are not its own: --containment %s --isolation %s', async (containment, isolation) => {
+    const options = ['--containment', containment, '--isolation', isolation];
+    const { child, helper, pid } = await behind(...options, '--', member, 'wide', '3');
+    process.kill(pid, 'SIGTERM');
+    expect(await finish(child)).toMatchObject({ code: 143, stderr: '' });
+    expect(isDead(helper)).toBe(false);
+    if (containment === 'tree') expect(scenario.alive().map((live) => live.pid)).toEqual([helper]);
+  });
+
+  it('still read what the command has written: exec ... > >(logger)', async () => {
+    const script = `exec 3<&0; exec ${guardian} sh -c 'echo last words; exit 5' > >(read -r go <&3; sed s/^/log:/)`;
+    const child = start(['bash', '-c', script], { env: scenario.env });
+    const shown = collect(child);
+    const closed = once(child, 'close');
+    expect(await once(child, 'exit')).toEqual([5, null]);
+    child.stdin?.end('go\n');
+    await closed;
+    expect(shown()).toBe('log:last words\n');
+  });
+
+  it('do not keep signals from the command, and none comes twice', async () => {
+    const { child, pid } = await behind('--', member, 'report-signals');
+    const shown = collect(child);
+    process.kill(pid, 'SIGHUP');
+    await waitUntil(() => shown().includes('got 1 1') || null, { what: 'SIGHUP' });
+    process.kill(-pid, 'SIGINT');
+    await waitUntil(() => shown().includes('got 2 1') || null, { what: 'SIGINT' });
+    process.kill(pid, 'SIGUSR1');
+    expect((await finish(child)).code).toBe(0);
+    expect(shown().match(/got/g)).toHaveLength(2);
+  });
+
+  it('leave the command bound to the process that was called', async () => {
+    const { child, said, helper, pid } = await behind('--', member, 'sleep');
+    process.kill(pid, 'SIGKILL');
+    await waitUntil(() => isDead(said.pid), { what: 'the command’s end' });
+    expect(isDead(helper)).toBe(false);
+    child.stdout?.destroy();
   });
 });
 

@@ -56,6 +56,15 @@ it('control: a fake that changes nothing is not noticed, but as the guardian of 
   expect(await group.exited).toMatchObject({ signal: 'SIGTERM', status: 'exact' });
 });
 
+it('news that the kernel has no memory for are sent later, in order and without a busy loop', async () => {
+  const began = performance.now();
+  const { group, pids } = await startTree(scenario, 'treeactor', ['mixed'], { env: env('refuse=12'), teardown });
+  expect(performance.now() - began, 'twelve times 20 ms').toBeGreaterThan(200);
+  expect((await group.members()).map(({ pid }) => pid).sort()).toEqual([...pids].sort());
+  expect(await group.stop()).toMatchObject({ empty: true, evidence: 'echild', notes: [] });
+  expect(await group.exited).toMatchObject({ signal: 'SIGTERM', status: 'exact' });
+});
+
 describe('orders that the guardian refuses', () => {
   it.each([
     'magic',

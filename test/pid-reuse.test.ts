@@ -96,6 +96,35 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
     });
   }
 
+  it('G5 a member of the tree that has the number of its dead leader: the ladder is gentle with it', async () => {
+    const cases = await run(
+      `
+      const path = folder + '/log', gate = folder + '/gate';
+      nodeProcess.execFileSync('mkfifo', [gate]);
+      const later = 'read -r go < "$2"; exec "$3" "$1" group "$4"';
+      const script = 'setsid sh -c "$1" sh $$ "$2" "$3" "$4" & exit 0';
+      const group = await spawn('sh', ['-c', script, 'sh', later, gate, paths.build + 'pidreuse', path], {
+        stdio: 'ignore', containment: 'tree', teardown: [{ signal: 'SIGTERM', graceMs: 500 }] });
+      await group.exited;
+      freed(group.pid);
+      nodeFs.writeFileSync(gate, 'go\\n');
+      await oracle.waitUntil(() => {
+        const found = oracle.stat(group.pid);
+        return found?.comm === 'pidreuse' && found.pgid === group.pid;
+      });
+      await outcome(() => group.signal('SIGUSR1'));
+      const members = await group.members();
+      const report = await group.stop();
+      const heard = readFileSync(path, 'utf8').split('\\n').filter(Boolean);
+      results.push({ how: members.some(({ pid }) => pid === group.pid) ? 'member' : '', mode: '', act: 'stop', outcome: report.empty, heard });
+      console.log(JSON.stringify(results));`,
+      '',
+    );
+    expect(cases).toMatchObject([{ how: 'member', outcome: true }]);
+    expect(cases[0]?.heard, 'SIGTERM').toContain('15');
+    expect(cases[0]?.heard, 'SIGUSR1 was for the leader’s group, which is gone').not.toContain('10');
+  });
+
   it('G5 a Pidfd whose process is gone', async () => {
     const cases = await run(
       `

@@ -100,6 +100,42 @@ describe('Ctrl-Z', () => {
   });
 });
 
+// The one in the job's group may need the terminal, the other cannot.
+describe.each(['sleep', 'setsid sleep'])('beside a child of the shell that became procgroup, %s', (helper) => {
+  const beside = (command: string) => `(${helper} 1000 & exec $P ${command})\n`;
+
+  it('C3: Ctrl-Z stops the job, fg goes on with it, Ctrl-C ends it', async () => {
+    scenario.leaves();
+    const bash = await shell();
+    bash.type(beside(`sh -c '${READY}; read -r line; echo "got:$line"; exec sleep 2000'`));
+    await bash.expect('ready');
+    bash.type(SUSPEND);
+    await bash.expect(/Stopped.*@>/s);
+    await ownsTerminal(bash);
+    bash.type('fg\n');
+    bash.type('text\n');
+    await bash.expect('got:text');
+    bash.type(INTERRUPT);
+    await bash.expect(Shell.PROMPT);
+    expect(await bash.status()).toBe(130);
+    await ownsTerminal(bash);
+  });
+
+  it('C3: a command that stops itself is continued by fg and by bg', async () => {
+    scenario.leaves();
+    const bash = await shell();
+    bash.type(beside(`sh -c '${READY}; kill -TSTP $$; echo on"e"; kill -STOP $$; echo tw"o"; exit 7'`));
+    await bash.expect(/ready.*Stopped.*@>/s);
+    bash.type('fg\n');
+    await bash.expect(/one.*Stopped.*@>/s);
+    bash.type('bg\n');
+    await bash.expect('two');
+    await bash.line('wait %1');
+    expect(await bash.status()).toBe(7);
+    await ownsTerminal(bash);
+  });
+});
+
 describe('the background', () => {
   it('C3: read stops the job by SIGTTIN; fg lets it read', async () => {
     const bash = await shell();
@@ -205,6 +241,18 @@ describe('without a shell', () => {
     const pty = new Pty([bin, 'run', 'sh', '-c', `${READY}; read -r line; echo "got:$line"`], {
       env: scenario.env,
     });
+    scenario.defer(() => pty.close());
+    await pty.expect('ready');
+    pty.type(SUSPEND);
+    pty.type('on\n');
+    await pty.expect('got:on');
+    expect(await pty.end).toEqual({ code: 0, signal: null });
+  });
+
+  it('C3: nor beside a child that was there before', async () => {
+    scenario.leaves();
+    const script = `sleep 1000 & exec ${bin} run sh -c '${READY}; read -r line; echo "got:$line"'`;
+    const pty = new Pty(['/bin/sh', '-c', script], { env: scenario.env });
     scenario.defer(() => pty.close());
     await pty.expect('ready');
     pty.type(SUSPEND);

@@ -99,8 +99,10 @@ CHILD_INLINE void bind_to_parent(ChildPlan* p) {
   p->stage = Stage::ParentDeath;
   long r = call(__NR_prctl, kPrSetPdeathsig, p->parent_death_signal);
   if (r < 0) fail(p, r);
-  // A parent that died before prctl sends nothing: it is seen by its number instead.
-  if (call(__NR_getppid) != p->parent_pid) leave();
+  // A parent that died before prctl sends nothing: it is seen by its number instead. 0 is one outside our PID namespace
+  // (after unshare(CLONE_NEWPID) of the parent), whose death in that moment cannot be seen.
+  long parent = call(__NR_getppid);
+  if (parent != p->parent_pid && parent != 0) leave();
 }
 
 // As execvp(3): the next candidate after ENOENT, ENOTDIR and their kin, EACCES remembered, ENOEXEC given to /bin/sh.

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,18 +13,21 @@
 #include "cli_run.h"
 #include "cli_text.h"
 
+#ifndef __WALL
+#define __WALL 0x40000000
+#endif
+
 namespace procgroup {
 namespace {
 
 constexpr int kFirstOwn = 3;  // 0 ... 2 are the command's, also where they are closed
 constexpr uint64_t kKillWait = 2'000'000'000;
 
-bool stops(int sig) { return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU; }
-
-// What the terminal sends to its whole foreground group, or the kernel to a group that becomes orphaned.
-bool sent_to_groups(int sig) {
-  bool hangup = sig == SIGHUP || sig == SIGCONT;  // a session's leader gets these alone
-  return sig == SIGINT || sig == SIGQUIT || sig == SIGWINCH || stops(sig) || (hangup && getsid(0) != getpid());
+// Those that were here before the command: exec keeps the caller's. False for PID 1, to which every process belongs.
+bool has_children() {
+  siginfo_t info = {};
+  Usage unused;
+  return getpid() != 1 && sys_waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, &unused) != -ECHILD;
 }
 
 }  // namespace
@@ -59,8 +63,8 @@ int Run::run() {
 void Run::start() {
   // A parent that ignores SIGCHLD is not told how its children end. sigaction(2).
   reset_action(SIGCHLD);
-  terminal_.find(kFirstOwn);
-  owns_terminal_ = terminal_.found() && options_.isolation == Isolation::Group && !shares_group();
+  terminal_.find(kFirstOwn, job_.pgid);
+  owns_terminal_ = terminal_.found() && options_.isolation == Isolation::Group && !shares_group(job_.pgid, job_.front);
 
   config_.isolation = static_cast<int32_t>(options_.isolation);
   config_.parent_death_signal = SIGKILL;
@@ -250,7 +254,9 @@ void run_command(char** argv) {
     mask = become_init();
   else
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof mask);
-  Run run(options, mask);
+  Job job = {getpgrp(), 0};
+  if (!init && options.scope == Scope::Tree && has_children()) job = run_behind(options.isolation);
+  Run run(options, mask, job);
   status = run.run();
   if (init) tell_outside(status);
   _exit(status);  // nothing is left to destroy that the kernel does not

@@ -104,7 +104,7 @@ uint64_t become_init() {
   bool user = !has_sys_admin();
   if (user) maps.fill();
   Terminal terminal;
-  terminal.find(kFirstOwn);
+  terminal.find(kFirstOwn, getpgrp());
   bool had_terminal = terminal.ours();
   g_outer_proc = move_high(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), kFirstOwn);
   if (g_outer_proc < 0) give_up("/proc cannot be opened", errno);

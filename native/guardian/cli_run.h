@@ -14,10 +14,16 @@ namespace procgroup {
 
 constexpr int kTimedOut = 124, kFailed = 125, kNotExecutable = 126, kNotFound = 127;
 
+// What a shell knows of us: our process group, and the process that it waits for where that is another one (else 0).
+struct Job {
+  pid_t pgid, front;
+};
+
 class Run : public GuardListener {
  public:
   // `signal_mask`: the command's.
-  Run(const Options& options, uint64_t signal_mask) : options_(options), signal_mask_(signal_mask), guard_(this) {}
+  Run(const Options& options, uint64_t signal_mask, Job job)
+      : options_(options), signal_mask_(signal_mask), job_(job), guard_(this) {}
   int run();
 
  private:
@@ -47,6 +53,7 @@ class Run : public GuardListener {
 
   const Options& options_;
   uint64_t signal_mask_;
+  Job job_;
   Config config_ = {};  // read by the command until its exec
   Guard guard_;
   Terminal terminal_;
@@ -68,6 +75,11 @@ class Run : public GuardListener {
   bool finished_ = false;
   int status_ = kFailed;
 };
+
+// For a process that had children before the command. The rest of this run takes place in a child of this process, in a
+// group of its own unless the command shares ours; the process that was called hands on signals, stops with its child,
+// and exits with its status. Every signal is blocked from here on. Does not come back on failure.
+Job run_behind(Isolation isolation);
 
 // The rest of this run takes place in a new PID namespace, of which this process, from here on its child, is init; the
 // process that was called stays outside and hands on signals and the exit status. Every signal is blocked from here on:

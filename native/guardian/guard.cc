@@ -23,6 +23,7 @@ constexpr uint64_t kQuiet = 4'000'000, kPatience = 60'000'000;
 constexpr uint64_t kLongestPause = 128'000'000;
 constexpr uint64_t kTracerRetry = 20'000'000;  // 20 ms, doubled
 constexpr int kTracerPatience = 4;             // then the exit is told as held
+constexpr int kMostReaped = 1024;  // a round: orders and deadlines must not wait for a tree that dies on and on
 
 bool terminating(int sig) {
   return sig != SIGKILL && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU;
@@ -65,7 +66,8 @@ Tree& Guard::tree() {
 // Takes every zombie. The leader's gives its status; the others were adopted. ECHILD is the proof that nobody is left.
 void Guard::reap() {
   nobody_left_ = false;  // it may have been so between two attempts to start the command
-  for (;;) {
+  reap_deadline_ = kNever;
+  for (int count = 0; count < kMostReaped; count++) {
     siginfo_t info = {};
     WaitStatus status;
     int r = sys_waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | __WALL, &status.usage);
@@ -90,6 +92,7 @@ void Guard::reap() {
       status.signal = info.si_status, status.core_dumped = info.si_code == CLD_DUMPED;
     leader_ended(status);
   }
+  reap_deadline_ = now_ns();
 }
 
 void Guard::leader_ended(const WaitStatus& status) {
@@ -218,6 +221,7 @@ uint64_t Guard::deadline() const {
   if (again_deadline_ < first) first = again_deadline_;
   if (held_deadline_ < first) first = held_deadline_;
   if (start_deadline_ < first) first = start_deadline_;
+  if (reap_deadline_ < first) first = reap_deadline_;
   return done() ? kNever : first;
 }
 
@@ -231,6 +235,8 @@ void Guard::on_deadline(uint64_t now) {
     held_deadline_ = kNever;
     on_leader_dead();
   }
+  if (!started_ && reap_deadline_ <= now) on_child();
+  if (done()) return;
   if (!started_) return on_start_deadline(now);
   // Before the ladder's own deadline: however short its last wait is, SIGKILL has been sent.
   if (!done() && round_deadline_ <= now) {
@@ -244,6 +250,8 @@ void Guard::on_deadline(uint64_t now) {
     ladder_deadline_ = kNever;
     act(ladder_.on(LadderEvent::Deadline));
   }
+  // Last: it moves the next round, which a tree that dies on and on must not put off for ever.
+  if (!done() && reap_deadline_ <= now) on_child();
 }
 
 }  // namespace procgroup

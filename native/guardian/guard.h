@@ -135,6 +135,7 @@ class Guard {
   uint64_t round_pause_ = 0;
   uint64_t rounds_from_ = 0;  // of killing, at the latest
   uint64_t again_deadline_ = kNever;
+  uint64_t reap_deadline_ = kNever;  // there may be more zombies than one round takes
   uint64_t held_deadline_ = kNever;  // the leader is dead and not waitable: looked at again then
   int held_ = 0;
   uint64_t start_deadline_ = kNever;  // a child that was killed before exec, or has failed, must be gone by then

@@ -1,6 +1,38 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "cli_run.h"
+#include "cli_text.h"
 #include "options.h"
 
 namespace procgroup {
+
+int print(const char* text, size_t length) {
+  while (length > 0) {
+    ssize_t n = write(STDOUT_FILENO, text, length);
+    if (n < 0 && errno == EPIPE) return 0;
+    if (n <= 0) {
+      Text line;
+      warn(add_errno(line.add("cannot write to stdout: "), n == 0 ? EIO : errno));
+      return kFailed;
+    }
+    text += n, length -= static_cast<size_t>(n);
+  }
+  return 0;
+}
+
+const char* conflict_text(Conflict conflict) {
+  switch (conflict) {
+    case Conflict::NeedsCgroup:
+      return "--cgroup-parent and --limit need --containment cgroup";
+    case Conflict::InheritNamespace:
+      return "--isolation inherit does not go with --containment namespace";
+    case Conflict::InheritGroup:
+      return "--isolation inherit does not go with --containment group: that group is procgroup's own";
+    default:
+      return "no command given";
+  }
+}
 
 const char* help_text() {
   return R"(Usage: procgroup run [options] [--] command [args]

@@ -10,7 +10,7 @@
 namespace procgroup {
 namespace {
 
-constexpr size_t kMostNews = 4096;  // kept while a stopped supervisor does not read
+constexpr uint64_t kMemoryPause = 20'000'000;  // 20 ms: where the kernel has no memory, POLLOUT does not wait for it
 
 }  // namespace
 
@@ -32,7 +32,9 @@ bool Service::send_now(const NewsMessage& news, int fd) {
   if (sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return true;  // a packet is sent whole
   // Too many descriptors of this user are under way: the news go without theirs. unix(7).
   if (errno == ETOOMANYREFS && fd >= 0) return send_now(news, -1);
-  return errno != EAGAIN && errno != EINTR;
+  if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return true;  // nobody will read it
+  if (errno != EAGAIN && errno != EINTR) retry_deadline_ = from_now(kMemoryPause);
+  return false;
 }
 
 // Never blocks. What does not fit is kept in order; of stops only the last.
@@ -40,12 +42,12 @@ void Service::send(NewsMessage& news, int fd) {
   if (alone_) return;
   if (unsent_.empty() && send_now(news, fd)) return;
   if (news.type == News::Stopped && !unsent_.empty() && unsent_.back().type == News::Stopped) unsent_.pop();
-  if (unsent_.size() >= kMostNews && news.type == News::Member) return;
   unsent_.push(news);
 }
 
 void Service::flush() {
   size_t sent = 0;
+  retry_deadline_ = kNever;
   while (sent < unsent_.size()) {
     bool started = unsent_[sent].type == News::Started;
     if (!send_now(unsent_[sent], started ? guard_.leader().pidfd() : -1)) break;

@@ -51,15 +51,6 @@ bool refuse(const char* value, size_t length, const char* why) {
   return refuse(text.add("'").printable(quoted.data()).add("' ").add(why));
 }
 
-int print(const char* text, size_t length) {
-  while (length > 0) {
-    ssize_t n = write(STDOUT_FILENO, text, length);
-    if (n < 0) return errno == EPIPE ? 0 : kFailed;
-    text += n, length -= static_cast<size_t>(n);
-  }
-  return 0;
-}
-
 // '250ms', '5s', '1.5m', '1h', or a plain number of seconds as timeout(1) takes it.
 bool parse_duration(const char* text, size_t length, uint64_t* ns) {
   static constexpr struct {
@@ -250,17 +241,19 @@ int parse_options(char** argv, Options* options) {
     return *shown == Option::Help ? print(help_text(), strlen(help_text()))
                                   : print(version_line, sizeof version_line - 1);
   }
-  Text text;
-  if (options->containment != Containment::Cgroup && (options->cgroup_parent != nullptr || !options->limits.empty())) {
-    refuse(text.add("--cgroup-parent and --limit need --containment cgroup"));
-    return kFailed;
-  }
-  if (options->containment == Containment::Namespace && options->isolation == Isolation::Inherit) {
-    refuse(text.add("--isolation inherit does not go with --containment namespace"));
-    return kFailed;
-  }
-  if (*argv == nullptr) {
-    refuse(text.add("no command given"));
+  bool inherit = options->isolation == Isolation::Inherit;
+  Conflict conflict = Conflict::None;
+  if (options->containment != Containment::Cgroup && (options->cgroup_parent != nullptr || !options->limits.empty()))
+    conflict = Conflict::NeedsCgroup;
+  else if (inherit && options->containment == Containment::Namespace)
+    conflict = Conflict::InheritNamespace;
+  else if (inherit && options->scope == Scope::Group)
+    conflict = Conflict::InheritGroup;
+  else if (*argv == nullptr)
+    conflict = Conflict::NoCommand;
+  if (conflict != Conflict::None) {
+    Text text;
+    refuse(text.add(conflict_text(conflict)));
     return kFailed;
   }
   options->command = argv;

@@ -32,7 +32,12 @@ struct Options {
 // What is received but never forwarded, or cannot be received.
 bool never_forwarded(int sig);
 
-const char* help_text();  // help.cc
+// help.cc
+const char* help_text();
+enum class Conflict : uint8_t { None, NeedsCgroup, InheritNamespace, InheritGroup, NoCommand };
+const char* conflict_text(Conflict conflict);
+// All of it to stdout. The exit status: 0, also where the reader has gone, or after one line on stderr.
+int print(const char* text, size_t length);
 
 constexpr int kGoOn = -1;
 

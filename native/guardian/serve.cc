@@ -24,7 +24,8 @@ namespace {
 constexpr int kOwnDescriptors = 512;  // ours live from here where strays are inherited
 constexpr int kMostOwn = 32;
 constexpr int kMostBusyRounds = 32;
-constexpr int kMostOrders = 1024;  // more than a socket holds
+constexpr int kMostOrders = 1024;    // more than a socket holds
+constexpr size_t kFlushAfter = 256;  // members: about as many as a socket holds
 
 bool has_room() {
   uint64_t limit[2] = {};
@@ -102,9 +103,10 @@ int Service::run(const Command& command) {
 
 void Service::wait() {
   enum { kSignals, kSocket, kSupervisor, kVerdict, kLeader, kWatch, kSources };
+  bool writable = !unsent_.empty() && retry_deadline_ == kNever;
   struct pollfd polled[kSources] = {
       {guard_.signal_fd(), POLLIN, 0},
-      {alone_ ? -1 : socket_.get(), static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0},
+      {alone_ ? -1 : socket_.get(), static_cast<short>(writable ? POLLIN | POLLOUT : POLLIN), 0},
       {alone_ ? -1 : supervisor_.get(), POLLIN, 0},
       {guard_.verdict_fd(), POLLIN, 0},
       {guard_.leader_fd(), POLLIN, 0},
@@ -112,6 +114,7 @@ void Service::wait() {
   };
   bool drop_due = guard_.verdict_settled() && !dropped_;
   uint64_t deadline = drop_due ? 0 : guard_.deadline();
+  if (retry_deadline_ < deadline) deadline = retry_deadline_;
   uint64_t now = deadline == 0 || deadline == kNever ? 0 : now_ns();
   uint64_t left = deadline > now ? deadline - now : 0;
   struct timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
@@ -121,7 +124,7 @@ void Service::wait() {
   bool ended = polled[kSupervisor].revents != 0 || (polled[kSocket].revents & POLLHUP);
   if (ended || (polled[kSocket].revents & POLLIN)) on_socket();  // first: the last order may have been a release
   if (ended) supervisor_ended();
-  if (polled[kSocket].revents & POLLOUT) flush();
+  if ((polled[kSocket].revents & POLLOUT) || (retry_deadline_ != kNever && retry_deadline_ <= now_ns())) flush();
   if (polled[kVerdict].revents != 0) guard_.on_verdict();
   if (polled[kWatch].revents != 0) on_watch();
   if (polled[kSignals].revents != 0) on_signals();
@@ -164,10 +167,11 @@ void Service::on_order(const OrderMessage& order) {
       Vec<ProcStat> members;
       if (guard_.verdict_settled()) guard_.tree().descendants(&members);
       if (guard_.box() != nullptr) guard_.box()->translate(&members);
-      for (const ProcStat& member : members) {
+      for (size_t i = 0; i < members.size(); i++) {
         NewsMessage m = news(News::Member);
-        m.survivor.stat = member;
+        m.survivor.stat = members[i];
         send(m);
+        if (i % kFlushAfter == kFlushAfter - 1) flush();
       }
       NewsMessage end = news(News::MembersEnd);
       return send(end);
@@ -185,6 +189,7 @@ void Service::supervisor_ended() {
   if (alone_) return;
   alone_ = true;
   unsent_.clear();
+  retry_deadline_ = kNever;
   guard_.supervisor_ended();
 }
 

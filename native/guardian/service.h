@@ -56,7 +56,8 @@ class Service : public GuardListener {
   bool dropped_ = false;  // the command's descriptors are not open here any more
   bool paused_ = false;   // as told
   int busy_rounds_ = 0;
-  bool alone_ = false;  // the supervisor is dead
+  bool alone_ = false;                // the supervisor is dead
+  uint64_t retry_deadline_ = kNever;  // of news that could not be sent, and not for want of room
 };
 
 }  // namespace procgroup

@@ -209,11 +209,8 @@ void Sweep::directory(const char* path, int depth) {
 
 void Sweep::end() {
   if (json) out_.add(first_ ? "{\"leaves\":[]}\n" : "]}\n");
-  for (size_t at = 0; at < out_.size();) {
-    ssize_t n = write(STDOUT_FILENO, out_.data() + at, out_.size() - at);
-    if (n <= 0) return;
-    at += static_cast<size_t>(n);
-  }
+  int printed = print(out_.data(), out_.size());
+  if (printed != 0) status = printed;
 }
 
 [[noreturn]] void refuse(const char* what, const char* word) {
@@ -234,7 +231,7 @@ void sweep_command(char** argv) {
     if (words || word[0] != '-') continue;
     words = strcmp(word, "--") == 0;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-      _exit(write(STDOUT_FILENO, kUsage, sizeof kUsage - 1) < 0 ? kFailed : 0);
+      _exit(print(kUsage, sizeof kUsage - 1));
     }
     if (strcmp(word, "--list") == 0)
       sweep.list = true;

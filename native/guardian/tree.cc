@@ -96,7 +96,7 @@ bool Tree::signal_group(int pgid, int sig, TreeSignal* result) {
   int pidfd = -1;
   if (group_flag_) {
     ProcStat leader;
-    if (pgid == pinned_ && pinned_fd_ >= 0) {
+    if (pgid == pinned_ && pinned_fd_ >= 0 && !pinned_gone_) {
       pidfd = pinned_fd_;
     } else {
       own.reset(sys_pidfd_open(pgid));
@@ -105,6 +105,10 @@ bool Tree::signal_group(int pgid, int sig, TreeSignal* result) {
     }
   }
   int r = pidfd >= 0 ? sys_pidfd_send_signal(pidfd, sig, kPidfdSignalProcessGroup) : killpg_guarded(pgid, sig);
+  if (r == -ESRCH && pidfd >= 0 && pidfd == pinned_fd_) {
+    pinned_gone_ = true;
+    return false;
+  }
   if (r == 0)
     result->reached++;
   else if (r != -ESRCH)
@@ -121,7 +125,7 @@ void Tree::signal_all(const Vec<ProcStat>& members, int sig, TreeSignal* result)
     return false;
   };
   for (const ProcStat& member : members) {
-    if (scope_ == Scope::Leader || member.pgid != pinned_ || contains_pgid(pinned_)) continue;
+    if (scope_ == Scope::Leader || member.pgid != pinned_ || pinned_gone_ || contains_pgid(pinned_)) continue;
     if (signal_group(pinned_, sig, result)) done.push(pinned_);
   }
   // A member may be in a group of strangers (setpgid takes any group of the session, a cgroup takes any process): only
@@ -161,14 +165,15 @@ TreeSignal Tree::signal(int sig, bool then_continue) {
 
 TreeSignal Tree::signal_leader(int sig, bool leader_reaped) {
   TreeSignal result;
-  bool pins = pgid_ == pinned_ && (group_flag_ ? pinned_fd_ >= 0 : !leader_reaped);
+  bool pins = pgid_ == pinned_ && !pinned_gone_ && (group_flag_ ? pinned_fd_ >= 0 : !leader_reaped);
   if (scope_ != Scope::Leader && pins && signal_group(pgid_, sig, &result) && (result.reached > 0 || result.err != 0)) {
     return result;
   }
   Vec<ProcStat> members;
   descendants(&members);
   for (const ProcStat& member : members) {
-    if (member.pgid == pgid_ || member.pid == leader_) signal_one(member, sig, &result);
+    bool own = (member.pgid == pgid_ && !pinned_gone_) || (member.pid == leader_ && !leader_reaped);
+    if (own) signal_one(member, sig, &result);
   }
   return result;
 }

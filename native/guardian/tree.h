@@ -45,8 +45,8 @@ class Tree {
   // may reach; each followed by SIGCONT where `then_continue`.
   TreeSignal signal(int sig, bool then_continue);
 
-  // One signal to the leader's group as the leader was placed in it; to its members of ours one by one where the group
-  // is shared with strangers, or its number no longer pinned.
+  // One signal to the leader's group as the leader was placed in it, never to another one that has got its number; to
+  // its members of ours one by one where the group is shared with strangers, or its number no longer pinned.
   TreeSignal signal_leader(int sig, bool leader_reaped);
   // Signal 0 to the group gives ESRCH, which proves it empty. kill(2).
   bool group_gone(int pgid);
@@ -73,6 +73,7 @@ class Tree {
   int spared_ = 0;
   int pinned_ = 0;
   int pinned_fd_ = -1;
+  bool pinned_gone_ = false;  // its last process has been reaped: whoever has the number now is another group
   Scope scope_ = Scope::Tree;
   int leader_ = 0;
   int pgid_ = 0;

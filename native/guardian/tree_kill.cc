@@ -14,6 +14,7 @@ namespace {
 constexpr int kFreezeLooks = 50;                // at most: a chain that forks while it is frozen is seen by a later one
 constexpr uint64_t kFreezeBound = 100'000'000;  // 100 ms a round
 constexpr long kFreezePause = 200'000;          // 0.2 ms
+constexpr int kMostReapRounds = 256;            // before survivors are named
 constexpr int kUnheardRounds = 100;             // about 3 s where somebody cannot be killed
 constexpr long kLongestUnheardPause = 25'000'000;
 
@@ -105,7 +106,7 @@ void Guard::supervisor_ended() {
 }
 
 void Guard::name_survivors() {
-  reap();
+  for (int round = 0; round < kMostReapRounds && (round == 0 || reap_deadline_ != kNever); round++) reap();
   if (unheard_) kill_unheard();
   if (empty()) return finish(true);
   Vec<ProcStat> members;

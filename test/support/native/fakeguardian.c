@@ -2,6 +2,7 @@
 // guardian's place (PROCGROUP_TEST_GUARDIAN), with the command's environment: FAKE_GUARDIAN_REAL names the guardian
 // that it starts in turn, FAKE_GUARDIAN what it does, as words parted by spaces:
 //   silent        says nothing, for ever        exit        exits at once
+//   refuse=N      the guardian's first N sendmsg(2) are refused with ENOBUFS, see refuse.h
 //   oN:EDIT       the Nth order (to the guardian)           nN:EDIT     the Nth news (to the engine); both from 0
 // EDIT: magic, build (another one), type=N, signal=N, word=I=N (32 bits at word I), short=N (cut to N bytes), long=N (N
 // bytes more), empty (0 bytes), junk (same size), twice, drop, fds (three descriptors more, which must not leak). It
@@ -18,6 +19,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "refuse.h"
 
 enum { MOST = 65536, MOST_FDS = 8 };
 
@@ -113,13 +116,16 @@ static int relay(int from, int to, char side, int index, int hung_up) {
 int main(int argc, char** argv) {
   const char* what = getenv("FAKE_GUARDIAN");
   const char* real = getenv("FAKE_GUARDIAN_REAL");
-  int engine, ends[2];
+  int engine, ends[2], tell[2], go[2], refused = 0, listener = -1;
   if (argc < 2 || sscanf(argv[1], "--guard=%d,", &engine) != 1 || !what) return 64;
   alarm(300);
   if (!strcmp(what, "exit")) return 0;
   if (!strcmp(what, "silent"))
     for (;;) pause();
   if (!real || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) fail("socketpair");
+  const char* refuse = strstr(what, "refuse=");
+  if (refuse && sscanf(refuse, "refuse=%d", &refused) != 1) return 64;
+  if (refused > 0 && (pipe2(tell, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0)) fail("pipe2");
   // The guardian reads its configuration at once: it is there before the guardian is.
   int orders = 0, news = 0;
   relay(engine, ends[0], 'o', orders++, 0);
@@ -127,16 +133,22 @@ int main(int argc, char** argv) {
   if (pid < 0) fail("fork");
   if (pid == 0) {
     if (dup2(ends[1], engine) < 0) fail("dup2");
+    if (refused > 0 && refuse_child(tell[1], go[0]) != 0) fail("seccomp");
     execv(real, argv);
     fail(real);
   }
   close(ends[1]);
+  if (refused > 0) {
+    close(tell[1]);
+    if ((listener = refuse_listener(pid, tell[0], go[1])) < 0) fail("refuse");
+  }
   // Nothing of the command's may stay open here.
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; fd < engine; fd++) dup2(null, fd);
   for (;;) {
-    struct pollfd polled[2] = {{engine, POLLIN, 0}, {ends[0], POLLIN, 0}};
-    if (poll(polled, 2, -1) < 0) continue;
+    struct pollfd polled[3] = {{engine, POLLIN, 0}, {ends[0], POLLIN, 0}, {listener, POLLIN, 0}};
+    if (poll(polled, 3, -1) < 0) continue;
+    if (polled[2].revents && !refuse_answer(listener, &refused)) listener = -1;
     int in = polled[1].revents, out = polled[0].revents;
     if (in & POLLIN && !relay(ends[0], engine, 'n', news++, in & POLLHUP)) break;
     if (out & POLLIN && !relay(engine, ends[0], 'o', orders++, out & POLLHUP)) return 0;
