@@ -224,10 +224,13 @@ class Supervisor {
   void on_guardian_exit(Group& group);
   void forget_guardian(Group& group);
   void lose_guardian(Group& group);
+  void expect_end(Group& group);
   void hunt(Group& group);
   // lost.cc
   void leader_lost(Group& group);
+  bool guardian_dead(const Group& group);
   void namespace_lost(Group& group);
+  void namespace_stuck(Group& group);
   void namespace_survivors(Group& group);
   void namespace_ended(Group& group);
   void kill_leaf(const Group& group);
