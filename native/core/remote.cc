@@ -16,8 +16,6 @@ namespace {
 
 constexpr uint64_t kTracerPause = 100'000'000;  // 100 ms
 constexpr uint32_t kTracerPatience = 5;         // looks
-// Beyond the ladder's own time, before a silent guardian counts as lost.
-constexpr uint64_t kOrderSlack = 2'000'000'000;
 
 NewsMessage receive(int socket, int* fd, ssize_t* size) {
   NewsMessage news;
@@ -79,35 +77,9 @@ Group* Supervisor::adopt_tree(pid_t guardian, Fd&& pidfd, Fd&& socket, GroupOpti
   return group;
 }
 
-int Supervisor::send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap) {
-  OrderMessage order = {};
-  order.magic = kMagic, order.build = kBuild, order.type = type;
-  order.signal = signal, order.cause = static_cast<int32_t>(cause), order.kill = kill, order.grace_cap_ns = cap;
-  return send(group.socket.get(), &order, sizeof order, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
-  uint64_t now = now_ns();
-  uint64_t cap = group.grace_cap > now ? group.grace_cap - now : group.grace_cap != 0 ? 1 : 0;
-  if (group.report.cause == Cause::None && !group.told_gone) group.report.cause = cause;
-  // Only what is new (a kill, a cap on the graces), since a burst must not fill the socket; and nothing after the end.
-  bool news = !group.told_gone && (!group.begin_sent || (kill && !group.kill_sent) || cap != 0);
-  int sent = news ? send_order(group, Order::Begin, 0, cause, kill, cap) : 0;
-  if (sent < 0 && sent != -EAGAIN && sent != -ENOBUFS) return lose_guardian(group);
-  if (news && sent == 0) {
-    group.begin_sent = true;
-    group.kill_sent |= kill;
-  }
-  // The guardian keeps the deadlines; one that does not answer (stopped, starved) must not make this a hang.
-  uint64_t most = group.options.kill_wait_ns + kOrderSlack;
-  for (const LadderStep& step : group.options.ladder) most += step.grace_ns < kNever / 64 ? step.grace_ns : kNever / 64;
-  if (!group.ladder_timer.armed() || now + most < group.ladder_timer.deadline) {
-    timers_.arm(&group.ladder_timer, now + most);
-  }
-}
-
 void Supervisor::on_socket(Group& group) {
   uint64_t id = group.id();
+  if (group.awaits_room) send_owed(group);
   while (!(group.report.notes & kNoteProtocol) && !group.told_gone) {
     int fd;
     ssize_t size;

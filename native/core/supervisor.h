@@ -20,6 +20,9 @@ enum class ExitStatusKind : int32_t { Exact = 0, Unknown, HeldByTracer };
 // ends.
 enum class Phase : int32_t { Running = 0, LeaderExited, Draining, Empty, Survivors };
 
+// Beyond the ladder's own time, before a silent guardian counts as lost.
+constexpr uint64_t kOrderSlack = 2'000'000'000;
+
 struct GroupOptions {
   Vec<LadderStep> ladder;
   uint64_t kill_wait_ns = 0;
@@ -86,6 +89,9 @@ struct Group {
   bool begin_sent = false;
   uint32_t census_out = 0;  // orders that have not been answered
   bool kill_sent = false;
+  // Orders that have not fitted into the socket yet.
+  bool begin_owed = false, kill_owed = false, release_owed = false, census_owed = false;
+  bool awaits_room = false;    // its socket is watched for room
   bool pid_namespace = false;  // containment `namespace`
   bool user_namespace = false;
   pid_t inner_leader = 0;   // the leader's number inside
@@ -216,9 +222,12 @@ class Supervisor {
   void watch_survivors(Group& group);
   void look_at_survivors(Group& group);
 
-  // remote.cc
+  // orders.cc
   int send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap);
+  int send_owed(Group& group);
   void begin_tree(Group& group, Cause cause, bool kill);
+  void ask_guardian(Group& group);
+  // remote.cc
   void on_socket(Group& group);
   void on_news(Group& group, const NewsMessage& news, Fd&& pidfd);
   void on_guardian_exit(Group& group);
