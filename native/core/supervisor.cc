@@ -105,16 +105,7 @@ SignalResult Supervisor::signal(Group& group, int sig) {
   }
   caller_proc_.scan([&](const ProcStat& process) {
     if (!process.alive() || !belongs(group, process, caller_proc_)) return;
-    bool numeric = group.ref.numeric_members;
-    Fd pidfd(numeric ? caller_proc_.open_process(process.pid) : sys_pidfd_open(process.pid));
-    ProcStat again;
-    if (!pidfd.valid()) return;
-    if (!(numeric ? caller_proc_.stat_of(pidfd.get(), &again) : caller_proc_.stat(process.pid, &again)) ||
-        again.start_time != process.start_time || !belongs(group, again, caller_proc_) ||
-        !still_ours(group, caller_proc_)) {
-      return;
-    }
-    int r = signal_process(numeric ? -1 : pidfd.get(), process.pid, sig);
+    int r = signal_once(group, process, caller_proc_, sig, false);
     if (r == 0)
       result.target = Target::Members;
     else if (r != -ESRCH)

@@ -1,6 +1,7 @@
 // The life of every group under one event loop: the leader's exit, the ladder, the proof that nobody is left.
 // Not thread-safe: the owner holds a lock around every call; scans of /proc run with it released (Listener::unlock).
 #pragma once
+#include <errno.h>
 #include <stdint.h>
 
 #include "group.h"
@@ -40,6 +41,14 @@ struct Watched {  // a member that somebody waits for
   bool ended;         // out of epoll; kept for what its pidfd pins
 };
 
+struct Known {  // a member for whom no descriptor was left
+  pid_t pid;
+  uint64_t start_time;
+  int32_t signalled;  // as in Watched
+};
+
+inline bool table_full(int r) { return r == -EMFILE || r == -ENFILE; }
+
 struct Group {
   uint32_t slot = 0;
   uint32_t generation = 0;
@@ -48,9 +57,10 @@ struct Group {
   GroupRef ref;
   GroupOptions options;
   Phase phase = Phase::Running;
-  bool attached = false;  // not our child
-  bool dead = false;      // freed, but not buried
-  bool held = true;       // torn down when its owner ends
+  bool attached = false;     // not our child
+  uint64_t attached_at = 0;  // as /proc counts start times
+  bool dead = false;         // freed, but not buried
+  bool held = true;          // torn down when its owner ends
   bool census_due = false;
   bool list_due = false;    // members() asked
   bool list_now = false;    // and the scan that answers it has begun
@@ -75,7 +85,8 @@ struct Group {
   uint32_t clean_scans = 0;
   uint32_t retries = 0;
   Vec<Watched> members;
-  size_t watched = 0;   // of them, those in epoll
+  size_t watched = 0;  // of them, those in epoll
+  Vec<Known> known;
   Vec<ProcStat> found;  // live members of the last census
   uint32_t found_zombies = 0;
   uint64_t zombie_hash = 0;       // of the last census: which zombies it saw
@@ -143,6 +154,7 @@ class Supervisor {
     high_fd_ = high_fd;
     proc_.open(high_fd);
     caller_proc_.open(high_fd);
+    take_spare();
   }
   uint32_t features() const { return features_; }
 
@@ -265,7 +277,10 @@ class Supervisor {
   // members.cc
   bool numeric(const Group& group) const { return group.ref.numeric_members || !(features_ & kFeaturePidfd); }
   bool still_ours(const Group& group, ProcFs& proc);
-  void adopt_members(Group& group);
+  int adopt_members(Group& group);
+  int signal_once(Group& group, const ProcStat& member, ProcFs& proc, int sig, bool then_continue);
+  int signal_known(Group& group, const ProcStat& member);
+  void take_spare();
   void number_lost(Group& group);
   bool belongs(const Group& group, const ProcStat& process, ProcFs& proc);
 
@@ -282,6 +297,8 @@ class Supervisor {
   size_t live_ = 0;
   uint32_t features_ = 0;
   int high_fd_ = -1;
+  Fd spare_;             // its place is lent for one signal where the descriptor table is full
+  int watch_error_ = 0;  // of the last watch()
   bool census_due_ = false;
   bool sweep_due_ = false;
   bool scanning_ = false;  // the loop looks at groups without the lock
