@@ -198,8 +198,7 @@ static bool holds_line(int file, const char* entry) {
   size_t length = strlen(entry) + 1, matched = 0;
   bool at_start = true, matching = false;
   char text[4096];
-  ssize_t n;
-  while ((n = read(file, text, sizeof text)) > 0) {
+  for (ssize_t n; (n = read(file, text, sizeof text)) > 0;) {
     for (ssize_t i = 0; i < n; i++) {
       if (at_start) matching = true, matched = 0;
       if (matching) matching = text[i] == entry[matched++];
