@@ -1,7 +1,7 @@
 import { type AdoptMessage, channels, Trace } from './diagnostics.js';
 import { openHandleTicket } from './handle-ticket.js';
 import { onlyKnown, TEARDOWN_NAMES } from './known-options.js';
-import { dropTicket, engine, packed, probe, systemError } from './native.js';
+import { dropTicket, engine, errorName, packed, probe, systemError } from './native.js';
 import { planTeardown, type TeardownPlan } from './options.js';
 import { refusePgid } from './posix.js';
 import { ProcessGroup } from './process-group.js';
@@ -15,7 +15,7 @@ import { integer, record } from './validate.js';
  * kill() and dispose tear it down.
  *
  * Rejects with ERR_PGID_ZERO, ERR_PGID_INIT, ERR_OWN_GROUP, ERR_OUT_OF_RANGE or ERR_INVALID_ARG_TYPE for a number that may
- * not be signalled, and with ESRCH where no such group is.
+ * not be signalled, with ESRCH where no such group is, and with EMFILE where no descriptor is left to pin it with.
  */
 export async function attach(pgid: number, options: TeardownOptions = {}): Promise<ProcessGroup> {
   integer('pgid', pgid, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
@@ -40,7 +40,9 @@ function adopt(pgid: number, teardown: TeardownPlan): ProcessGroup {
   const answer = native.attach(ticket, pgid, teardown.killer, packed(teardown.numbers));
   if (typeof answer === 'number') {
     dropTicket(ticket);
-    throw systemError(answer, 'kill', 'attach', `process group ${pgid}`);
+    const full = ['EMFILE', 'ENFILE'].includes(errorName(answer));
+    const syscall = !full ? 'kill' : probe()[0] ? 'pidfd_open' : 'openat';
+    throw systemError(answer, syscall, 'attach', `process group ${pgid}`);
   }
   const [id, sid, pin, leaderExited] = answer;
   group = new ProcessGroup(

@@ -54,6 +54,66 @@ it('T8: EMFILE is a typed error, leaves nothing, and passes; a running group can
   expect(scenario.alive()).toEqual([]);
 });
 
+/** A source in which `fill()` takes every descriptor, and `start()` answers a handle and its ready line. */
+const fullTable = (source: string) => `
+  const fds = [];
+  const fill = () => { try { for (;;) fds.push(nodeFs.openSync('/dev/null')); } catch (error) { return error.code; } };
+  const free = (count) => { for (; count > 0; count--) nodeFs.closeSync(fds.pop()); };
+  const start = async (file, args, options) => {
+    const group = await spawn(file, ['-r', '3', ...args], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'], ...options });
+    const ready = await readReady(group.stdio[3]);
+    await new Promise((resolve) => group.stdio[3].on('close', resolve).destroy());
+    return { group, ready };
+  };
+  const teardown = [{ signal: 'SIGTERM', graceMs: 50 }];
+  ${source}`;
+const few = ['/bin/sh', '-c', 'ulimit -n 96; exec "$@"', 'sh'];
+
+it('T8: attach() to a living group is EMFILE where nothing can pin it, and works where something can', async () => {
+  const source = fullTable(`
+    const { group: started, ready } = await start(member, ['grandchild-ignores-term'], { containment: 'leader' });
+    fill();
+    let group;
+    const refused = [];
+    for (let i = 0; i < 12 && !group; i++) {
+      try { group = await attach(started.pgid, { teardown }); } catch (error) { refused.push(error); free(1); }
+    }
+    fill();
+    const errors = refused.map(({ code, stage }) => [code, stage].join(' '));
+    const alive = [ready.pid, ...ready.members].every((pid) => process.kill(pid, 0));
+    const { empty, survivors } = await group.stop();
+    console.log(JSON.stringify({ errors: [...new Set(errors)], alive, empty, survivors }));`);
+  expect(await runNodeJson({ source }, { env: scenario.env, via: few })).toEqual({
+    errors: ['EMFILE attach'],
+    alive: true,
+    empty: true,
+    survivors: [],
+  });
+  expect(scenario.alive()).toEqual([]);
+});
+
+it('T8: members that are signalled one by one are all reached, though few descriptors or none are left', async () => {
+  const source = fullTable(`
+    const treeactor = member.replace(/member$/, 'treeactor');
+    const { group: session } = await start(member, ['setpgid'], { isolation: 'session', containment: 'group', teardown });
+    const { group: tree } = await start(treeactor, ['mixed'], { containment: 'tree', teardown, killWaitMs: 5_000 });
+    const { group: started } = await start(member, ['leaves-later', '6'], { containment: 'leader' });
+    await started.gone;
+    fill();
+    free(2);
+    const attached = await attach(started.pgid, { teardown });
+    fill();
+    const target = attached.signal('SIGCONT');
+    process.kill(tree.mechanism.guardianPid, 'SIGKILL');
+    const reports = await Promise.all([session.stop(), tree.gone, attached.stop()]);
+    console.log(JSON.stringify({ target, ends: reports.map(({ empty, survivors }) => ({ empty, survivors })) }));`);
+  expect(await runNodeJson({ source }, { env: scenario.env, via: few })).toEqual({
+    target: 'members',
+    ends: Array(3).fill({ empty: true, survivors: [] }),
+  });
+  expect(scenario.alive()).toEqual([]);
+});
+
 // Else the number would be looked at when the clone is made: by then it may be another file's.
 it('T8: a descriptor that cannot be copied is EMFILE at once, whatever becomes of its number', async () => {
   const source = `

@@ -6,7 +6,7 @@ import { type ProcessGroup, spawn } from '../dist/index.js';
 import { isDead, openFds, stat, waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
-import { startNode } from './support/run-node.js';
+import { runNodeJson, startNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 import { startTree, treeactor } from './support/trees.js';
 
@@ -115,6 +115,31 @@ describe('a SIGSTOPped guardian', () => {
     expect(await stopping).toMatchObject({ ...gone, cause: 'stop', notes: [] });
     expect(scenario.alive()).toEqual([]);
   });
+});
+
+// Where nothing of ours holds the number of the group the guardian sends the signals: before Linux 6.9, and under `inherit`.
+it('a socket full of signals: none is called gone, and the order to stop is not lost', async () => {
+  const source = `
+    const script = 'trap "exit 7" TERM; sleep 300 & echo "ready {}" >&3; wait';
+    const group = await spawn('/bin/sh', ['-c', script], {
+      containment: 'tree', stdio: ['ignore', 'ignore', 'ignore', 'pipe'], teardown: [{ signal: 'SIGTERM', graceMs: 20_000 }] });
+    await readReady(group.stdio[3]);
+    group.stdio[3].destroy();
+    const guardian = group.mechanism.guardianPid;
+    process.kill(guardian, 'SIGSTOP');
+    await oracle.waitUntil(() => oracle.stat(guardian)?.state === 'T');
+    const told = new Set();
+    for (let i = 0; i < 600; i++) {
+      try { told.add(group.signal('SIGCONT')); } catch (error) { told.add(error.code); }
+    }
+    const stopping = group.stop();
+    process.kill(guardian, 'SIGCONT');
+    const { empty, notes, steps } = await stopping;
+    const { code } = await group.exited;
+    console.log(JSON.stringify({ told: [...told], empty, notes, steps: steps.map(({ signal }) => signal), code }));`;
+  const disabled = [process.env.PROCGROUP_TEST_DISABLE, 'pidfd_group'].filter(Boolean).join(',');
+  const answer = await runNodeJson({ source }, { env: { ...scenario.env, PROCGROUP_TEST_DISABLE: disabled } });
+  expect(answer).toEqual({ told: ['group', 'EAGAIN'], empty: true, notes: [], steps: ['SIGTERM'], code: 7 });
 });
 
 it('a stopped supervisor does not block the guardian: what happens meanwhile is told afterwards', async () => {

@@ -1,11 +1,15 @@
 import { spawn as spawnPlain } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmdirSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { describe, expect, it } from 'vitest';
+import type { ProcessGroup } from '../dist/index.js';
+import { announce, whyNoNamespace } from './support/boxes.js';
 import { isDead, stat, waitUntil } from './support/oracle.js';
 import { tracer } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
 import { type Scenario, useScenario } from './support/scenario.js';
 import { startMember } from './support/start.js';
+import { startTree } from './support/trees.js';
 
 const scenario = useScenario();
 const killWaitMs = 600;
@@ -15,6 +19,18 @@ const [major = 0, minor = 0] = release().split('.').map(Number);
 const tellsOfOthers =
   (major > 6 || (major === 6 && minor >= 15)) &&
   !process.env.PROCGROUP_TEST_DISABLE?.split(',').some((name) => name === 'pidfd' || name === 'pidfd_info');
+const FREEZER = '/sys/fs/cgroup/freezer';
+const whyNoFreezer = announce(
+  'held-by-tracer: the freezer',
+  (() => {
+    try {
+      accessSync(`${FREEZER}/cgroup.procs`, constants.W_OK);
+      return '';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  })(),
+);
 const ladder = { teardown: [{ signal: 'SIGTERM', graceMs: 100 }], killWaitMs } as const;
 
 async function attachTracer(s: Scenario, mode: 'exit-stop' | 'no-wait', pid: number): Promise<() => void> {
@@ -92,5 +108,81 @@ describe.each(containments)('containment %s', (containment) => {
       expect(report.survivors).toEqual([expect.objectContaining({ pid, heldByTracer: true })]);
     }
     letGo();
+  });
+});
+
+describe('the guardian itself cannot end', () => {
+  const options = { ...ladder, containment: 'tree' } as const;
+  /** The ladder, two seconds of silence, SIGKILL to the guardian, and the wait for whom it has left. */
+  const patienceMs = 100 + killWaitMs + 2_000 + killWaitMs + 1_000 + killWaitMs;
+  const guardianOf = ({ mechanism }: ProcessGroup) => mechanism.guardianPid ?? expect.fail('no guardian');
+
+  for (const ends of ['stop', 'kill'] as const) {
+    it(`G10: SIGKILLed, and held by a tracer: ${ends}() is bounded, its tree is taken down, it is named`, async () => {
+      const { group, pids } = await startTree(scenario, 'treeactor', ['mixed'], options);
+      const guardian = guardianOf(group);
+      const letGo = await attachTracer(scenario, 'exit-stop', guardian);
+      process.kill(guardian, 'SIGKILL');
+      await waitUntil(() => stat(guardian)?.state === 't', { what: 'it is held at its exit' });
+      const { value: report, wallMs, cpuMs } = await cost(group[ends]());
+      expect(wallMs).toBeLessThan(patienceMs + 5_000);
+      expect(cpuMs).toBeLessThan(wallMs / 2);
+      expect(report).toMatchObject({ cause: 'stop', survivors: [{ pid: guardian, state: 't', heldByTracer: true }] });
+      expect(report.notes).toContain('guardian-lost');
+      expect(pids.filter((pid) => !isDead(pid))).toEqual([]);
+      expect(isDead(guardian), 'control: it lives').toBe(false);
+      letGo();
+      await waitUntil(() => stat(guardian) === null, { what: 'it is reaped once its tracer is gone' });
+    });
+  }
+
+  it('G10: after its last word: the report comes, and is the one that it gave', async () => {
+    const { group } = await startTree(scenario, 'member', ['sleep'], options);
+    const guardian = guardianOf(group);
+    const letGo = await attachTracer(scenario, 'exit-stop', guardian);
+    const { value: report, wallMs } = await cost(group.stop());
+    expect(wallMs).toBeLessThan(2_000 + 1_000 + 5_000);
+    expect(report).toMatchObject({ empty: true, cause: 'stop', evidence: 'echild', survivors: [], notes: [] });
+    expect(stat(guardian)?.state, 'control: it has not ended').toBe('t');
+    letGo();
+    await waitUntil(() => stat(guardian) === null, { what: 'it is reaped once its tracer is gone' });
+  });
+
+  it.skipIf(whyNoNamespace() !== '')('G10: init of a namespace: nothing is claimed, its end is heard', async () => {
+    const { group } = await startTree(scenario, 'member', ['sleep'], { ...ladder, containment: 'namespace' });
+    const guardian = guardianOf(group);
+    const letGo = await attachTracer(scenario, 'exit-stop', guardian);
+    process.kill(guardian, 'SIGKILL');
+    await waitUntil(() => stat(guardian)?.state === 't', { what: 'it is held at its exit' });
+    const report = await group.stop();
+    expect(report).toMatchObject({ empty: false, evidence: 'unverified', survivors: [{ pid: guardian, state: 't' }] });
+    expect(report.notes).toContain('guardian-lost');
+    expect(
+      scenario.alive().map(({ pid }) => pid),
+      'control: the command runs on',
+    ).toContain(group.pid);
+    letGo();
+    await group.exited;
+    await waitUntil(() => stat(guardian) === null, { what: 'it is reaped once its tracer is gone' });
+    expect(scenario.alive()).toEqual([]);
+  });
+
+  it.skipIf(whyNoFreezer !== '')('G10: in a frozen cgroup of v1: its tree is taken down all the same', async () => {
+    const { group, pids } = await startTree(scenario, 'treeactor', ['mixed'], options);
+    const guardian = guardianOf(group);
+    const folder = mkdtempSync(`${FREEZER}/procgroup-`);
+    const freezer = (state: string) => writeFileSync(`${folder}/freezer.state`, state);
+    scenario.defer(async () => {
+      freezer('THAWED');
+      await waitUntil(() => stat(guardian) === null, { what: 'it is reaped once it has thawed' });
+      rmdirSync(folder);
+    });
+    writeFileSync(`${folder}/cgroup.procs`, String(guardian));
+    freezer('FROZEN');
+    const { value: report, wallMs } = await cost(group.stop());
+    expect(wallMs).toBeLessThan(patienceMs + 5_000);
+    expect(report).toMatchObject({ cause: 'stop', survivors: [{ pid: guardian }] });
+    expect(pids.filter((pid) => !isDead(pid))).toEqual([]);
+    expect(isDead(guardian), 'control: it lives').toBe(false);
   });
 });

@@ -24,8 +24,8 @@ const subject = (release: string, end: string, lifetime = 'releasable') => `
   nodeFs.writeSync(1, 'ready ' + JSON.stringify({ pid: group.pid, members, guardian: group.mechanism.guardianPid }) + '\\n');
   ${end}`;
 
-async function endOf(source: string): Promise<Said> {
-  const node = startNode({ source }, { env: scenario.env });
+async function endOf(source: string, env = scenario.env): Promise<Said> {
+  const node = startNode({ source }, { env });
   node.stderr?.pipe(process.stderr);
   const ended = once(node, 'exit');
   const said = await readReady<Said>(node.stdout ?? expect.fail('no stdout'));
@@ -87,6 +87,29 @@ it.each([
 it('G15: a tree needs no declaration at spawn: its parent-death signal is that of its guardian, which stays', async () => {
   scenario.leaves();
   const { pid, members, guardian } = await endOf(subject('group.release();', 'process.exit(0);', 'bound'));
+  expect(
+    scenario
+      .alive()
+      .map((one) => one.pid)
+      .sort(),
+  ).toEqual([guardian, pid, ...members].sort());
+});
+
+it("G15: a release that finds the guardian's socket full is not lost", async () => {
+  scenario.leaves();
+  const release = `
+    const guardian = group.mechanism.guardianPid;
+    process.kill(guardian, 'SIGSTOP');
+    await oracle.waitUntil(() => oracle.stat(guardian)?.state === 'T');
+    for (let i = 0; i < 600; i++) try { group.signal('SIGCONT'); } catch {}
+    group.release();
+    const asked = group.members();
+    process.kill(guardian, 'SIGCONT');
+    const listed = await asked;
+    if (listed.length !== members.length + 1) throw new Error('members() names ' + listed.length);`;
+  const disabled = [process.env.PROCGROUP_TEST_DISABLE, 'pidfd_group'].filter(Boolean).join(',');
+  const env = { ...scenario.env, PROCGROUP_TEST_DISABLE: disabled };
+  const { pid, members, guardian } = await endOf(subject(release, 'process.exit(0);'), env);
   expect(
     scenario
       .alive()

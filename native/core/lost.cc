@@ -2,6 +2,7 @@
 // looked at and removed by us; a namespace has ended with its init.
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -39,6 +40,17 @@ void Supervisor::remove_leaf(Group& group) {
   if (remove_cgroup(AT_FDCWD, group.leaf.begin()) < 0) group.report.notes |= kNoteCgroupLeft;
 }
 
+// Whether it has ended, be it that nobody can take its zombie. False where nothing tells.
+bool Supervisor::guardian_dead(const Group& group) {
+  if (group.guardian_pidfd.valid()) {
+    struct pollfd polled = {group.guardian_pidfd.get(), POLLIN, 0};
+    return poll(&polled, 1, 0) == 1;
+  }
+  ProcStat stat;
+  if (caller_proc_.stat(group.guardian, &stat)) return !stat.alive();
+  return caller_proc_.usable() && caller_proc_.absent();
+}
+
 // The kernel has ended everybody before it let init's end be seen: pid_namespaces(7).
 void Supervisor::namespace_lost(Group& group) {
   group.report.notes |= kNoteGuardianLost;
@@ -59,6 +71,24 @@ void Supervisor::leader_lost(Group& group) {
   group.exit_kind = known ? ExitStatusKind::Exact : ExitStatusKind::Unknown;
   take_terminal_back(group);
   if (!group.starting) listener_->on_leader_exit(group);
+}
+
+// SIGKILL does not end init, so the kernel has not ended the others either: init is named for all of them, whom nobody
+// can see any more. Its end is still heard.
+void Supervisor::namespace_stuck(Group& group) {
+  group.told_gone = true;  // whatever it might still say
+  group.report.notes |= kNoteGuardianLost;
+  if (group.report.cause == Cause::None) group.report.cause = Cause::Guardian;
+  group.report.empty = false;
+  group.report.evidence = Evidence::Unverified;
+  group.report.duration_ns = group.teardown_start == 0 ? 0 : now_ns() - group.teardown_start;
+  SurvivorRecord record = {};
+  if (caller_proc_.stat(group.guardian, &record.stat)) {
+    caller_proc_.wchan(group.guardian, record.wchan, sizeof record.wchan);
+    record.held_by_tracer = caller_proc_.tracer(group.guardian) != 0;
+    group.report.survivors.push(record);
+  }
+  namespace_survivors(group);
 }
 
 // Told at once: init cannot end before they do, and they may never.

@@ -187,16 +187,11 @@ pid_t ProcFs::next() {
   }
 }
 
-bool ProcFs::has_environment(pid_t pid, const char* entry) {
-  char path[32];
-  pid_path(path, pid, "environ");
-  Fd file(open_at(path, O_RDONLY));
-  if (!file.valid()) return false;
+static bool holds_line(int file, const char* entry) {
   size_t length = strlen(entry) + 1, matched = 0;
   bool at_start = true, matching = false;
   char text[4096];
-  ssize_t n;
-  while ((n = read(file.get(), text, sizeof text)) > 0) {
+  for (ssize_t n; (n = read(file, text, sizeof text)) > 0;) {
     for (ssize_t i = 0; i < n; i++) {
       if (at_start) matching = true, matched = 0;
       if (matching) matching = text[i] == entry[matched++];
@@ -205,6 +200,16 @@ bool ProcFs::has_environment(pid_t pid, const char* entry) {
     }
   }
   return false;
+}
+
+bool ProcFs::has_environment(pid_t pid, const char* entry) {
+  char path[32];
+  pid_path(path, pid, "environ");
+  Fd file(open_at(path, O_RDONLY));
+  bool holds = file.valid() && holds_line(file.get(), entry);
+  file.reset();
+  if (spent_) take_spare();
+  return holds;
 }
 
 bool ProcFs::children(pid_t pid, Vec<int>* out) {

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "supervisor.h"
 
@@ -10,6 +12,14 @@ namespace {
 
 constexpr uint64_t kFirstLook = 1'000'000;       // 1 ms
 constexpr uint32_t kGenerationMask = 0xfffffff;  // an id stays below 2^53: it travels as a double
+
+// As /proc counts start times: clock ticks after boot. proc(5), /proc/PID/stat.
+uint64_t boot_ticks() {
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  uint64_t hertz = static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
+  return static_cast<uint64_t>(now.tv_sec) * hertz + static_cast<uint64_t>(now.tv_nsec) * hertz / 1'000'000'000;
+}
 
 }  // namespace
 
@@ -128,8 +138,15 @@ Group* Supervisor::attach(pid_t pgid, GroupOptions&& options, uint32_t owner, in
     *err = ESRCH;
     return nullptr;
   }
+  // The leader's own pidfd pins the group, if the process of that number still leads it.
+  Fd pidfd(features_ & kFeaturePidfd ? sys_pidfd_open(pgid) : -1);
+  if (table_full(pidfd.get())) {
+    *err = -pidfd.release();
+    return nullptr;
+  }
   Group* group = allocate();
   group->attached = true;
+  group->attached_at = boot_ticks();
   group->held = false;
   group->owner = owner;
   group->options = static_cast<GroupOptions&&>(options);
@@ -140,15 +157,19 @@ Group* Supervisor::attach(pid_t pgid, GroupOptions&& options, uint32_t owner, in
   group->ref.leader_reaped = true;  // never ours to reap
   group->ref.numeric_members = !(features_ & kFeaturePidfd);
   group->exit_kind = ExitStatusKind::Unknown;
-  // The leader's own pidfd pins the group, if the process of that number still leads it.
   ProcStat leader;
-  if (features_ & kFeaturePidfd) group->ref.pidfd.reset(move_high(sys_pidfd_open(pgid), high_fd_));
+  group->ref.pidfd.reset(move_high(pidfd.release(), high_fd_));
   if (group->ref.pidfd.valid() && caller_proc_.stat(pgid, &leader) && leader.pgid == pgid && leader.alive()) {
     group->ref.sid = leader.sid;
     if (features_ & kFeaturePidfdGroup) group->ref.pin = Pin::PidfdGroup;
     group->leader_watched = reaper_->add(group->ref.pidfd.get(), {kLeader, group->slot, group->generation}) == 0;
   }
-  if (group->ref.pin == Pin::Members) adopt_members(*group);
+  int full = group->ref.pin == Pin::Members ? adopt_members(*group) : 0;
+  if (full != 0 && group->members.empty() && !group->leader_watched) {  // nothing pins it
+    free_group(group);
+    *err = full;
+    return nullptr;
+  }
   if (!group->leader_watched) {
     group->ref.leader_exited = true;
     group->phase = Phase::LeaderExited;

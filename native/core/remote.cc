@@ -16,8 +16,6 @@ namespace {
 
 constexpr uint64_t kTracerPause = 100'000'000;  // 100 ms
 constexpr uint32_t kTracerPatience = 5;         // looks
-// Beyond the ladder's own time, before a silent guardian counts as lost.
-constexpr uint64_t kOrderSlack = 2'000'000'000;
 
 NewsMessage receive(int socket, int* fd, ssize_t* size) {
   NewsMessage news;
@@ -79,35 +77,9 @@ Group* Supervisor::adopt_tree(pid_t guardian, Fd&& pidfd, Fd&& socket, GroupOpti
   return group;
 }
 
-int Supervisor::send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap) {
-  OrderMessage order = {};
-  order.magic = kMagic, order.build = kBuild, order.type = type;
-  order.signal = signal, order.cause = static_cast<int32_t>(cause), order.kill = kill, order.grace_cap_ns = cap;
-  return send(group.socket.get(), &order, sizeof order, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-void Supervisor::begin_tree(Group& group, Cause cause, bool kill) {
-  uint64_t now = now_ns();
-  uint64_t cap = group.grace_cap > now ? group.grace_cap - now : group.grace_cap != 0 ? 1 : 0;
-  if (group.report.cause == Cause::None && !group.told_gone) group.report.cause = cause;
-  // Only what is new (a kill, a cap on the graces), since a burst must not fill the socket; and nothing after the end.
-  bool news = !group.told_gone && (!group.begin_sent || (kill && !group.kill_sent) || cap != 0);
-  int sent = news ? send_order(group, Order::Begin, 0, cause, kill, cap) : 0;
-  if (sent < 0 && sent != -EAGAIN && sent != -ENOBUFS) return lose_guardian(group);
-  if (news && sent == 0) {
-    group.begin_sent = true;
-    group.kill_sent |= kill;
-  }
-  // The guardian keeps the deadlines; one that does not answer (stopped, starved) must not make this a hang.
-  uint64_t most = group.options.kill_wait_ns + kOrderSlack;
-  for (const LadderStep& step : group.options.ladder) most += step.grace_ns < kNever / 64 ? step.grace_ns : kNever / 64;
-  if (!group.ladder_timer.armed() || now + most < group.ladder_timer.deadline) {
-    timers_.arm(&group.ladder_timer, now + most);
-  }
-}
-
 void Supervisor::on_socket(Group& group) {
   uint64_t id = group.id();
+  if (group.awaits_room) send_owed(group);
   while (!(group.report.notes & kNoteProtocol) && !group.told_gone) {
     int fd;
     ssize_t size;
@@ -151,7 +123,7 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       group.failure.term_signal = news.term_signal;
       memcpy(group.failure_syscall, news.syscall, sizeof group.failure_syscall - 1);
       group.failure.syscall = group.failure_syscall;
-      return;
+      return expect_end(group);
     case News::Exited:
       group.exit.ready = true;
       group.exit.code = news.code, group.exit.signal = news.signal, group.exit.core_dumped = news.core_dumped;
@@ -216,8 +188,8 @@ void Supervisor::on_news(Group& group, const NewsMessage& news, Fd&& pidfd) {
       group.report.evidence = static_cast<Evidence>(news.evidence);
       group.report.notes |= news.notes;
       group.report.duration_ns = news.duration_ns;
-      if (group.pid_namespace && !group.report.empty) namespace_survivors(group);
-      return;
+      if (group.pid_namespace && !group.report.empty) return namespace_survivors(group);
+      return expect_end(group);
   }
 }
 
@@ -229,13 +201,17 @@ void Supervisor::on_guardian_exit(Group& group) {
   WaitStatus status;
   int r = sys_waitid_exit(wait_fd(group.guardian_pidfd), group.guardian, 0, &status);
   if (r == 0 && !status.ready) {
-    // Dead, but its tracer does not let go: readable for ever, so it is asked by timer, and at last given up for lost.
-    if (group.guardian_pidfd.valid()) reaper_->remove(group.guardian_pidfd.get());
+    // Its tracer does not let go of the dead, or nothing can end it: asked for by timer, and at last given up for lost.
+    bool dead = guardian_dead(group);
+    if (dead && group.guardian_pidfd.valid()) reaper_->remove(group.guardian_pidfd.get());  // readable for ever
     if (++group.retries <= kTracerPatience) return timers_.arm(&group.tracer_timer, now_ns() + kTracerPause);
+    if (!dead && group.pid_namespace && !group.starting && !group.told_gone) return namespace_stuck(group);
     reap_without_group(group.guardian);
   }
+  group.retries = 0;
   forget_guardian(group);
   timers_.cancel(&group.ladder_timer);
+  timers_.cancel(&group.tracer_timer);
   if (group.starting) {
     if (!group.failure.failed()) {
       bool late = group.report.cause == Cause::Timeout;
@@ -276,7 +252,19 @@ void Supervisor::forget_guardian(Group& group) {
   group.socket.reset();
 }
 
-// It does not answer, or speaks another language: it is ended, and its end is handled as any other.
-void Supervisor::lose_guardian(Group& group) { signal_process(group.guardian_pidfd.get(), group.guardian, SIGKILL); }
+// It does not answer, or speaks another language: it is ended, and its end is handled as any other. SIGKILL does not
+// end who is in uninterruptible sleep, in a frozen cgroup of v1, or held by a tracer: that too has an end.
+void Supervisor::lose_guardian(Group& group) {
+  signal_process(group.guardian_pidfd.get(), group.guardian, SIGKILL);
+  bool nothing_to_say = group.told_gone || group.told_failed;
+  uint64_t wait = nothing_to_say ? kTracerPause : group.options.kill_wait_ns;
+  if (!group.tracer_timer.armed()) timers_.arm(&group.tracer_timer, now_ns() + wait);
+}
+
+// It has said its last word. What it said is told when it has ended, or when that takes too long.
+void Supervisor::expect_end(Group& group) {
+  uint64_t end = now_ns() + kOrderSlack;
+  if (!group.ladder_timer.armed() || end < group.ladder_timer.deadline) timers_.arm(&group.ladder_timer, end);
+}
 
 }  // namespace procgroup

@@ -11,7 +11,6 @@
 namespace procgroup {
 namespace {
 
-constexpr uint32_t kMostCensuses = 8;
 constexpr uint64_t kSurvivorLook = 1'000'000'000;  // 1 s
 
 bool terminating(int sig) {
@@ -97,21 +96,16 @@ SignalResult Supervisor::signal(Group& group, int sig) {
     return result;
   }
   if (group.tree) {  // nothing of ours holds the number: the leader's parent sends it
-    if (send_order(group, Order::Signal, sig, Cause::None, false, 0) == 0) result.target = Target::Group;
+    int r = send_order(group, Order::Signal, sig, Cause::None, false, 0);
+    if (r == 0)
+      result.target = Target::Group;
+    else if (r != -EPIPE && r != -ECONNRESET)  // its end, and the leader's with it, of which the news are under way
+      result.err = -r;
     return result;
   }
   caller_proc_.scan([&](const ProcStat& process) {
     if (!process.alive() || !belongs(group, process, caller_proc_)) return;
-    bool numeric = group.ref.numeric_members;
-    Fd pidfd(numeric ? caller_proc_.open_process(process.pid) : sys_pidfd_open(process.pid));
-    ProcStat again;
-    if (!pidfd.valid()) return;
-    if (!(numeric ? caller_proc_.stat_of(pidfd.get(), &again) : caller_proc_.stat(process.pid, &again)) ||
-        again.start_time != process.start_time || !belongs(group, again, caller_proc_) ||
-        !still_ours(group, caller_proc_)) {
-      return;
-    }
-    int r = signal_process(numeric ? -1 : pidfd.get(), process.pid, sig);
+    int r = signal_once(group, process, caller_proc_, sig, false);
     if (r == 0)
       result.target = Target::Members;
     else if (r != -ESRCH)
@@ -124,23 +118,16 @@ SignalResult Supervisor::signal(Group& group, int sig) {
 void Supervisor::ask_members(Group& group) {
   group.list_due = true;
   if (!group.tree) return request_census(group);
-  // A few orders may be under way at a time: each answer serves everybody who has asked, and a burst of callers must
-  // not fill the socket.
-  if (group.census_out >= kMostCensuses) return;
-  if (group.census_out == 0) group.found.clear();
-  if (send_order(group, Order::Census, 0, Cause::None, false, 0) == 0) {
-    group.census_out++;
-  } else if (group.census_out == 0) {
-    group.list_due = false;  // the guardian does not listen: nobody can be named
-    listener_->on_members(group);
-  }
+  ask_guardian(group);
 }
 
 void Supervisor::release(Group& group) {
   group.held = false;
   timers_.cancel(&group.timeout_timer);
   timers_.cancel(&group.lease_timer);
-  if (group.tree) send_order(group, Order::Release, 0, Cause::None, false, 0);
+  if (!group.tree) return;
+  group.release_owed = true;
+  send_owed(group);
 }
 
 void Supervisor::end_owner(uint32_t owner) {

@@ -1,109 +1,22 @@
 // The life of every group under one event loop: the leader's exit, the ladder, the proof that nobody is left.
 // Not thread-safe: the owner holds a lock around every call; scans of /proc run with it released (Listener::unlock).
 #pragma once
+#include <errno.h>
 #include <stdint.h>
 
-#include "group.h"
 #include "kernel.h"
 #include "procfs.h"
 #include "reaper.h"
-#include "report.h"
-#include "result.h"
-#include "spawn.h"
-#include "teardown.h"
+#include "record.h"
+#include "timers.h"
 #include "vec.h"
 
 namespace procgroup {
 
-enum class ExitStatusKind : int32_t { Exact = 0, Unknown, HeldByTracer };
-// Running: the leader lives. LeaderExited: it ended, the group may live. Draining: the ladder runs. Empty, Survivors:
-// ends.
-enum class Phase : int32_t { Running = 0, LeaderExited, Draining, Empty, Survivors };
+// Beyond the ladder's own time, before a silent guardian counts as lost.
+constexpr uint64_t kOrderSlack = 2'000'000'000;
 
-struct GroupOptions {
-  Vec<LadderStep> ladder;
-  uint64_t kill_wait_ns = 0;
-  uint64_t exit_grace_ns = 0;
-  uint64_t timeout_ns = 0;  // 0: none
-  uint64_t lease_ns = 0;    // 0: none; moved by renew()
-  bool killer = false;      // a privileged killer is configured: the leader stays unreaped
-};
-
-struct Watched {  // a member that somebody waits for
-  pid_t pid;
-  int pidfd;  // owned; in epoll. With numeric_members a descriptor of /proc/PID
-  uint64_t start_time;
-  int32_t signalled;  // number of the ladder step that has reached it
-  bool ended;         // out of epoll; kept for what its pidfd pins
-};
-
-struct Group {
-  uint32_t slot = 0;
-  uint32_t generation = 0;
-  uint32_t owner = 0;   // Environment; 0: nobody listens
-  uint32_t ticket = 0;  // the owner's name for it
-  GroupRef ref;
-  GroupOptions options;
-  Phase phase = Phase::Running;
-  bool attached = false;  // not our child
-  bool dead = false;      // freed, but not buried
-  bool held = true;       // torn down when its owner ends
-  bool census_due = false;
-  bool list_due = false;    // members() asked
-  bool list_now = false;    // and the scan that answers it has begun
-  bool signal_due = false;  // the current step is still to reach members one by one
-  bool final_due = false;
-  bool leader_dead = false;     // a scan saw it as a zombie
-  bool leader_watched = false;  // its pidfd is in epoll
-  bool sweep_due = false;       // a member's pidfd became readable
-  int32_t step = 0;
-  uint64_t killer_for = 0;  // id of the group that this killer works for
-  bool killer_timed_out = false;
-  uint32_t cancelled_owner = 0;  // aborted before spawn settled: told when nothing is left
-  int32_t killer_signal = 0;
-  WaitStatus exit;
-  ExitStatusKind exit_kind = ExitStatusKind::Exact;
-  Fd tty;
-  pid_t tty_owner = 0;
-  Ladder ladder;
-  Report report;
-  uint64_t teardown_start = 0;
-  uint64_t killed_at = 0;  // SIGKILL reached the whole group
-  uint32_t clean_scans = 0;
-  uint32_t retries = 0;
-  Vec<Watched> members;
-  size_t watched = 0;   // of them, those in epoll
-  Vec<ProcStat> found;  // live members of the last census
-  uint32_t found_zombies = 0;
-  uint64_t zombie_hash = 0;       // of the last census: which zombies it saw
-  uint64_t last_zombie_hash = 0;  // of the one before
-  int32_t members_step = 0;       // the ladder step that has its record of members signalled one by one
-  // Containment `tree` (remote.cc). The guardian is our child; the leader is the guardian's.
-  bool tree = false;      // a guardian runs the ladder
-  bool starting = false;  // the command has not been heard of yet
-  bool told_gone = false;
-  bool told_failed = false;
-  bool begin_sent = false;
-  uint32_t census_out = 0;  // orders that have not been answered
-  bool kill_sent = false;
-  bool pid_namespace = false;  // containment `namespace`
-  bool user_namespace = false;
-  pid_t inner_leader = 0;   // the leader's number inside
-  Vec<char> leaf;           // containment `cgroup`: its directory, with the NUL
-  uint32_t limits_hit = 0;  // LimitHit, at the leader's end
-  bool lost = false;        // the guardian died: members are who carries `mark`
-  char mark[40] = {};       // NAME=value in the environment of every member
-  pid_t guardian = 0;
-  Fd guardian_pidfd;
-  Fd socket;
-  uint64_t grace_cap = 0;
-  Error failure;
-  char failure_syscall[24] = {};
-  Vec<pid_t> refused;
-  Timer timeout_timer, ladder_timer, retry_timer, tracer_timer, lease_timer;
-
-  uint64_t id() const { return uint64_t{generation} << 24 | slot; }
-};
+inline bool table_full(int r) { return r == -EMFILE || r == -ENFILE; }
 
 // Told under the owner's lock. The group is valid during the call only.
 class Listener {
@@ -137,6 +50,7 @@ class Supervisor {
     high_fd_ = high_fd;
     proc_.open(high_fd);
     caller_proc_.open(high_fd);
+    take_spare();
   }
   uint32_t features() const { return features_; }
 
@@ -216,18 +130,24 @@ class Supervisor {
   void watch_survivors(Group& group);
   void look_at_survivors(Group& group);
 
-  // remote.cc
+  // orders.cc
   int send_order(Group& group, Order type, int signal, Cause cause, bool kill, uint64_t cap);
+  int send_owed(Group& group);
   void begin_tree(Group& group, Cause cause, bool kill);
+  void ask_guardian(Group& group);
+  // remote.cc
   void on_socket(Group& group);
   void on_news(Group& group, const NewsMessage& news, Fd&& pidfd);
   void on_guardian_exit(Group& group);
   void forget_guardian(Group& group);
   void lose_guardian(Group& group);
+  void expect_end(Group& group);
   void hunt(Group& group);
   // lost.cc
   void leader_lost(Group& group);
+  bool guardian_dead(const Group& group);
   void namespace_lost(Group& group);
+  void namespace_stuck(Group& group);
   void namespace_survivors(Group& group);
   void namespace_ended(Group& group);
   void kill_leaf(const Group& group);
@@ -258,7 +178,10 @@ class Supervisor {
   // members.cc
   bool numeric(const Group& group) const { return group.ref.numeric_members || !(features_ & kFeaturePidfd); }
   bool still_ours(const Group& group, ProcFs& proc);
-  void adopt_members(Group& group);
+  int adopt_members(Group& group);
+  int signal_once(Group& group, const ProcStat& member, ProcFs& proc, int sig, bool then_continue);
+  int signal_known(Group& group, const ProcStat& member);
+  void take_spare();
   void number_lost(Group& group);
   bool belongs(const Group& group, const ProcStat& process, ProcFs& proc);
 
@@ -275,6 +198,8 @@ class Supervisor {
   size_t live_ = 0;
   uint32_t features_ = 0;
   int high_fd_ = -1;
+  Fd spare_;             // its place is lent for one signal where the descriptor table is full
+  int watch_error_ = 0;  // of the last watch()
   bool census_due_ = false;
   bool sweep_due_ = false;
   bool scanning_ = false;  // the loop looks at groups without the lock
