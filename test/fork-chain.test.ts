@@ -1,7 +1,10 @@
 // A chain that forks and exits as fast as it can hides from scans of /proc: empty may not be claimed while it runs, also
 // where the zombies of its dead links fill the group because nobody reaps them (a container without an init).
 import { spawnSync } from 'node:child_process';
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { TeardownReport } from '../lib/types.js';
 import { runNodeJson } from './support/run-node.js';
 import { scaled } from './support/scale.js';
@@ -9,10 +12,22 @@ import { useScenario } from './support/scenario.js';
 
 const namespace = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
 
+const folder = mkdtempSync(join(tmpdir(), 'procgroup-loadavg-'));
+const loadavg = join(folder, 'loadavg');
+writeFileSync(loadavg, '0.00 0.00 0.00 1/1 2\n');
+afterAll(() => rmSync(folder, { recursive: true }));
+
 /** Who inherits the orphaned links: an init that reaps them, or Node itself, which never waits for a stranger. */
 const inits: [name: string, via: readonly string[], rounds: number, repetitions: number][] = [
   // bash: dash as init was once left waiting for ever, with none of its children left.
   ['an init that reaps', [...namespace, 'bash', '-c', '"$@"; exit $?', 'bash', 'setsid', '--wait'], scaled(2), 2],
+  // lxcfs lays a file of its own over it: whose last number stands still says nothing of forks.
+  [
+    'an init that reaps, and a /proc/loadavg that stands still',
+    [...namespace, 'bash', '-c', 'mount --bind "$0" /proc/loadavg && "$@"; exit $?', loadavg, 'setsid', '--wait'],
+    scaled(2),
+    2,
+  ],
   // One round a namespace: the zombies hold thousands of pids, until the namespace ends.
   ['nobody who reaps', [...namespace, 'setsid', '--wait'], 1, scaled(4)],
 ];
