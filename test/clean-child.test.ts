@@ -1,5 +1,8 @@
-import { expect, it } from 'vitest';
-import { runNodeJson } from './support/run-node.js';
+import { constants, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { isDead, stat, waitUntil } from './support/oracle.js';
+import { readReady } from './support/ready.mjs';
+import { runNode, runNodeJson, startNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
 import type { Self } from './support/self.js';
 
@@ -93,4 +96,59 @@ it('strayFds inherit under containment tree, where the limit leaves no room abov
     { env: scenario.env, via: ['/bin/sh', '-c', 'ulimit -n 256; exec "$@"', 'sh'] },
   );
   expect(said).toEqual({ code: 3, signal: null, cause: null, notes: [], limit: '256' });
+});
+
+// Node makes the pipes and sockets that it reads and writes itself non-blocking, for all who share them.
+describe('0, 1 and 2 are blocking', () => {
+  const ours = `
+    const { stdin } = process;
+    console.log('ours', nodeFs.readFileSync('/proc/self/fdinfo/1', 'latin1'));
+    console.error('ours', nodeFs.readFileSync('/proc/self/fdinfo/2', 'latin1'));
+    console.log('ours', nodeFs.readFileSync('/proc/self/fdinfo/0', 'latin1'));`;
+  const nonBlocking = (text: string) =>
+    [...text.matchAll(/flags:\s+(\d+)/g)].map(([, octal]) =>
+      Boolean(Number.parseInt(octal ?? '', 8) & constants.O_NONBLOCK),
+    );
+
+  for (const given of [`'inherit'`, '[0, 1, 2]', '[stdin, process.stdout, process.stderr]']) {
+    it.each(['group', 'tree'])(`T5: given as ${given}, containment %s`, async (containment) => {
+      const script = 'cat /proc/self/fdinfo/0 /proc/self/fdinfo/1; cat /proc/self/fdinfo/2 >&2';
+      const source = `${ours}
+        const options = { containment: '${containment}', stdio: ${given} };
+        const { exited, gone } = await spawn('/bin/sh', ['-c', '${script}'], options);
+        process.exitCode = (await exited).code;
+        await gone;
+        stdin.destroy();`;
+      const run = await runNode({ source }, { env: scenario.env, input: '' });
+      expect(run.code, run.stderr).toBe(0);
+      // Control: before the spawn they are not. What Node has not written to yet is told of too early.
+      expect(nonBlocking(run.stdout)).toEqual([expect.any(Boolean), true, false, false]);
+      expect(nonBlocking(run.stderr)).toEqual([expect.any(Boolean), false]);
+    });
+  }
+
+  it('T5: a command whose reader starts late loses none of its output', async () => {
+    const source = `
+      console.log('begin');
+      const group = await spawn('seq', ['1', '100000'], { stdio: ['ignore', 'inherit', 'inherit'] });
+      console.error('ready ' + JSON.stringify({ pid: group.pid }));
+      process.exitCode = (await group.exited).code;
+      await group.gone;`;
+    const subject = startNode({ source }, { env: scenario.env });
+    const { stdout, stderr } = subject;
+    if (!stdout || !stderr) return expect.fail('no pipes');
+    const ended = new Promise((resolve) => subject.once('close', resolve));
+    const { pid } = await readReady<{ pid: number }>(stderr);
+    stderr.pipe(process.stderr);
+    // It has filled the pipe: it waits for the reader, or has been refused.
+    const written = () => Number(/wchar: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1]);
+    await waitUntil(() => isDead(pid) || (written() > 50_000 && stat(pid)?.state === 'S'), { what: 'a full pipe' });
+    let text = '';
+    stdout.setEncoding('latin1').on('data', (chunk: string) => {
+      text += chunk;
+    });
+    expect(await ended).toBe(0);
+    const lines = text.trim().split('\n');
+    expect([lines.length, lines[1], lines.at(-1)]).toEqual([100_001, '1', '100000']);
+  });
 });

@@ -1,6 +1,9 @@
 // A chain that forks and exits as fast as it can hides from scans of /proc: empty may not be claimed while it runs, also
 // where the zombies of its dead links fill the group because nobody reaps them (a container without an init).
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TeardownReport } from '../lib/types.js';
 import { runNodeJson } from './support/run-node.js';
@@ -132,6 +135,31 @@ describe.skipIf(reason !== '')('a fork chain is never called empty while it runs
         expect(report.empty, how).toBe(true);
         expect(forks, `${how}: ${JSON.stringify(report)}`).toBe(0);
       }
+    });
+  }
+
+  // A session's end rests on scans alone, so its evidence shows what they were taken for. lxcfs lays a file of its own over
+  // /proc/loadavg, in which the last pid stands still.
+  for (const [what, mount, evidence] of [
+    ["the kernel's own /proc/loadavg stood still: nobody forked", ':', 'census'],
+    ["another's stood still: it says nothing", 'mount --bind "$0" /proc/loadavg', 'unverified'],
+  ] as const) {
+    it(`ENGINE 10: ${what}`, async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'procgroup-loadavg-'));
+      scenario.defer(() => rmSync(folder, { recursive: true }));
+      writeFileSync(join(folder, 'loadavg'), '0.00 0.00 0.00 1/1 2\n');
+      const source = `
+        const group = await spawn(member, ['leader-exits-first'], { isolation: 'session', containment: 'group', stdio });
+        const { members } = await readReady(group.stdout);
+        await group.exited;
+        for (const pid of members) process.kill(pid, 'SIGKILL');
+        const { empty, evidence } = await group.gone;
+        console.log(JSON.stringify({ empty, evidence }));
+        process.exit(0);`;
+      const script = `${mount} || exit 70; "$@"; exit $?`;
+      const via = [...namespace, 'bash', '-c', script, join(folder, 'loadavg'), 'setsid', '--wait'];
+      const seen = await runNodeJson({ source: tools + source }, { args: ['0'], env: scenario.env, via });
+      expect(seen).toEqual({ empty: true, evidence });
     });
   }
 });

@@ -1,5 +1,6 @@
 // S6: the guardian is SIGKILLed. The supervisor learns it at once, takes down what it can still name, and says so.
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
 import type { ProcessGroup } from '../dist/index.js';
 import { killedAtRandom } from './support/guardian-rounds.js';
@@ -110,3 +111,26 @@ it('S6: control: a tree whose guardian is killed and whose supervisor is dead to
 it('S6: at random moments spawn is refused, or the report names the loss; nobody is left', async () => {
   await killedAtRandom(150, scenario, { containment: 'tree', teardown });
 }, 120_000);
+
+it('S6: a supervisor that stood still with its guardian for longer than a teardown may take does not count it as lost', async () => {
+  const bound = 200 + 100 + 2_000; // grace, killWaitMs, and what a guardian has beyond
+  const source = `
+    const group = await spawn('/bin/sh', ['-c', 'trap "" TERM; env -i setsid sleep 1000 & echo on; wait'], {
+      stdio: ['ignore', 'pipe', 'inherit'], teardown: [{ signal: 'SIGTERM', graceMs: 200 }], killWaitMs: 100 });
+    await new Promise((resolve) => group.stdout.once('data', resolve));
+    const stopping = group.stop();
+    nodeFs.writeSync(1, 'ready ' + JSON.stringify({ pid: group.pid, members: [group.mechanism.guardianPid] }) + '\\n');
+    const { empty, evidence, notes } = await stopping;
+    console.log(JSON.stringify({ empty, evidence, notes }));`;
+  const node = startNode({ source }, { env: scenario.env });
+  const stdout = node.stdout ?? expect.fail('no stdout');
+  const { members } = await readReady(stdout);
+  const both = [members[0] ?? 0, node.pid ?? 0];
+  for (const pid of both) process.kill(pid, 'SIGSTOP');
+  const until = performance.now() + bound + 300;
+  await waitUntil(() => performance.now() > until, { everyMs: 100 });
+  const said = text(stdout);
+  for (const pid of both.reverse()) process.kill(pid, 'SIGCONT');
+  await once(node, 'exit');
+  expect(JSON.parse(await said)).toEqual({ empty: true, evidence: 'echild', notes: [] });
+});

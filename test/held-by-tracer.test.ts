@@ -3,10 +3,12 @@ import { accessSync, constants, mkdtempSync, rmdirSync, writeFileSync } from 'no
 import { release } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import type { ProcessGroup } from '../dist/index.js';
+import type { TeardownReport } from '../lib/types.js';
 import { announce, whyNoNamespace } from './support/boxes.js';
 import { isDead, stat, waitUntil } from './support/oracle.js';
 import { tracer } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
+import { runNodeJson } from './support/run-node.js';
 import { type Scenario, useScenario } from './support/scenario.js';
 import { startMember } from './support/start.js';
 import { startTree } from './support/trees.js';
@@ -16,9 +18,9 @@ const killWaitMs = 600;
 const containments = ['group', 'tree'] as const;
 /** PIDFD_INFO_EXIT, since Linux 6.15: the status of who is not our child. */
 const [major = 0, minor = 0] = release().split('.').map(Number);
+const disabled = process.env.PROCGROUP_TEST_DISABLE?.split(',') ?? [];
 const tellsOfOthers =
-  (major > 6 || (major === 6 && minor >= 15)) &&
-  !process.env.PROCGROUP_TEST_DISABLE?.split(',').some((name) => name === 'pidfd' || name === 'pidfd_info');
+  (major > 6 || (major === 6 && minor >= 15)) && !disabled.some((name) => name === 'pidfd' || name === 'pidfd_info');
 const FREEZER = '/sys/fs/cgroup/freezer';
 const whyNoFreezer = announce(
   'held-by-tracer: the freezer',
@@ -185,4 +187,33 @@ describe('the guardian itself cannot end', () => {
     expect(pids.filter((pid) => !isDead(pid))).toEqual([]);
     expect(isDead(guardian), 'control: it lives').toBe(false);
   });
+});
+
+// Without PIDFD_SIGNAL_PROCESS_GROUP the leader's zombie pins the number: nobody else may take what the tracer gives back.
+it('G10: the leader is dead and held, the tracer goes away, a member lives on: it is found', async () => {
+  const source = `
+    const group = await spawn(member, ['wide', '2'], {
+      containment: 'group',
+      stdio: ['ignore', 'pipe', 'inherit'],
+      teardown: [{ signal: 'SIGTERM', graceMs: 5_000 }],
+    });
+    const { pid, members } = await readReady(group.stdout);
+    const child = nodeProcess.spawn(tracer, ['no-wait', String(pid)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await readReady(child.stdout);
+    process.kill(pid, 'SIGKILL');
+    const { status } = await group.exited;
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('exit', resolve));
+    // The zombie can be taken now. It is looked at every second, and to stay is the point: there is no event to wait for.
+    await oracle.waitUntil(() => oracle.stat(pid) === null, { timeoutMs: 2_500 }).catch(() => {});
+    const pinned = oracle.stat(pid)?.state ?? null;
+    const report = await group.stop();
+    const left = members.filter((one) => !oracle.isDead(one));
+    await oracle.waitUntil(() => oracle.stat(pid) === null);
+    console.log(JSON.stringify({ status, pinned, report, left }));`;
+  const env = { ...scenario.env, PROCGROUP_TEST_DISABLE: [...disabled, 'pidfd_group'].join(',') };
+  const { report, ...rest } = await runNodeJson<{ report: TeardownReport }>({ source }, { env });
+  expect(report, JSON.stringify(report)).toMatchObject({ empty: true, cause: 'stop', survivors: [] });
+  expect(report.notes).not.toContain('pin-lost');
+  expect(rest).toEqual({ status: 'held-by-tracer', pinned: 'Z', left: [] });
 });

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { TeardownReport } from '../lib/types.js';
 import { isDead, waitUntil } from './support/oracle.js';
-import { build } from './support/paths.mjs';
+import { build, dist, member, root } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
-import { startNode } from './support/run-node.js';
+import { runNodeJson, startNode } from './support/run-node.js';
+import { scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { startMixed, unprivileged, whyNoMixedUids } from './support/unprivileged.js';
 
@@ -41,8 +42,9 @@ function install(): string {
 const reason = install();
 if (reason) process.stderr.write(`privileged-killer: skipped, ${reason}\n`);
 
+const scenario = useScenario();
+
 describe.skipIf(reason !== '')('G7 a privileged killer', () => {
-  const scenario = useScenario();
   let log = '';
   let runs = 0;
   beforeEach(() => {
@@ -56,6 +58,15 @@ describe.skipIf(reason !== '')('G7 a privileged killer', () => {
     pid: number;
     leader: number;
     ms: number;
+  }
+
+  async function joinAsRoot(pgid: number) {
+    const { child: joiner, said } = await startMixed(['join', String(pgid)], scenario.env);
+    scenario.defer(async () => {
+      joiner.stdin?.end();
+      if (joiner.exitCode === null && joiner.signalCode === null) await once(joiner, 'close');
+    });
+    return { joiner, said };
   }
 
   /** Spawns a group without privilege, puts a member of root into it, and stops it. */
@@ -79,11 +90,7 @@ describe.skipIf(reason !== '')('G7 a privileged killer', () => {
     subject.stderr?.pipe(process.stderr);
     const stdout = subject.stdout ?? expect.fail('no stdout');
     const { pgid } = await readReady<{ pgid: number }>(stdout);
-    const { child: joiner, said } = await startMixed(['join', String(pgid)], scenario.env);
-    scenario.defer(async () => {
-      joiner.stdin?.end();
-      if (joiner.exitCode === null && joiner.signalCode === null) await once(joiner, 'close');
-    });
+    const { joiner, said } = await joinAsRoot(pgid);
     subject.stdin?.write('go\n');
     const { report, ms } = await readReady<{ report: TeardownReport; ms: number }>(stdout);
     subject.stdin?.end();
@@ -171,4 +178,80 @@ describe.skipIf(reason !== '')('G7 a privileged killer', () => {
     expect(asked()[0]?.pids).toEqual([pid]);
     expect(isDead(pid)).toBe(true);
   });
+
+  it('G7 of a worker: it has the environment of that worker', async () => {
+    // The killer of a worker that has ended would be no witness: the worker says when to go on, and stops its group itself.
+    const inWorker = `
+      const { parentPort } = require('node:worker_threads');
+      const { once } = require('node:events');
+      (async () => {
+        const { spawn } = await import('${dist}index.js');
+        const { readReady } = await import('${root}test/support/ready.mjs');
+        process.env.LATER = 'set in the worker';
+        const group = await spawn('${member}', ['sleep'], {
+          containment: 'group',
+          stdio: ['ignore', 'pipe', 'inherit'],
+          teardown: [{ signal: 'SIGTERM', graceMs: 300 }],
+          killWaitMs: 1000,
+          privilegedKiller: { command: ['/bin/sh', '-c', 'echo "$WHO, <$GONE>, $LATER" >> "$0"', '${log}'] },
+        });
+        await readReady(group.stdout);
+        process.env.WHO = 'too late';
+        const go = once(parentPort, 'message');
+        parentPort.postMessage({ pgid: group.pgid });
+        await go;
+        parentPort.postMessage(await group.stop());
+      })();`;
+    const source = `
+      const { Worker } = await import('node:worker_threads');
+      process.env.WHO = 'the process';
+      process.env.GONE = 'of the process';
+      const worker = new Worker(${JSON.stringify(inWorker)}, {
+        eval: true, execArgv: [], env: { ...process.env, WHO: 'the worker', GONE: '' },
+      });
+      const next = async () => console.log('ready ' + JSON.stringify((await once(worker, 'message'))[0]));
+      const { once } = await import('node:events');
+      await next();
+      process.stdin.once('data', () => worker.postMessage('go'));
+      await next();
+      process.exit(0);`;
+    const subject = startNode({ source }, { env: scenario.env, via: unprivileged, input: '' });
+    subject.stderr?.pipe(process.stderr);
+    const stdout = subject.stdout ?? expect.fail('no stdout');
+    const { pgid } = await readReady<{ pgid: number }>(stdout);
+    await joinAsRoot(pgid);
+    subject.stdin?.write('go\n');
+    expect(await readReady<TeardownReport>(stdout)).toMatchObject({ empty: false, survivors: [{ error: 'EPERM' }] });
+    if (subject.exitCode === null) await once(subject, 'close');
+    const lines = new Set(readFileSync(log, 'latin1').trim().split('\n'));
+    expect([...lines]).toEqual(['the worker, <>, set in the worker']);
+  });
+});
+
+it('G7 in a worker, while the main thread changes its environment: nothing crashes', async () => {
+  const inWorker = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    import('${dist}index.js').then(async ({ attach, spawn }) => {
+      const privilegedKiller = { command: ['/bin/true'] };
+      let refused = 0;
+      for (let i = 0; i < workerData; i++) {
+        await attach(0x3ffffffe, { privilegedKiller }).catch((error) => { refused += error.code === 'ESRCH'; });
+        if (i % 100 === 0) await (await spawn('true', [], { privilegedKiller, stdio: 'ignore' })).gone;
+      }
+      parentPort.postMessage(refused);
+    });`;
+  const rounds = scaled(2_000);
+  const source = `
+    const { Worker } = await import('node:worker_threads');
+    const worker = new Worker(${JSON.stringify(inWorker)}, { eval: true, execArgv: [], workerData: ${rounds} });
+    let refused = null;
+    worker.once('message', (count) => { refused = count; });
+    for (let i = 0; i < 200_000 && refused === null; i++) {
+      for (let j = 0; j < 200; j++) process.env['CHANGING_' + (j * 7) % 150] = 'x'.repeat((i * 31 + j) % 400);
+      for (let j = 0; j < 150; j += 2) delete process.env['CHANGING_' + j];
+      await new Promise(setImmediate);
+    }
+    console.log(JSON.stringify(refused));
+    process.exit(0);`;
+  expect(await runNodeJson({ source }, { env: scenario.env })).toBe(rounds);
 });

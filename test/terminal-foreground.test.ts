@@ -1,4 +1,5 @@
 // G14: what the library does to the terminal, seen from the terminal.
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { subjectEnv } from './support/environment.mjs';
 import { dist, root } from './support/paths.mjs';
@@ -92,6 +93,40 @@ describe('foreground', () => {
       expect(await pty.foreground()).toBe(Number(pgid));
       pty.type(typed);
       await pty.expect(`end:${end}`);
+      expect(await pty.foreground()).toBe(await pty.pid);
+      pty.type('mine\n');
+      await pty.expect('parent reads:mine');
+      expect(await pty.end).toEqual(ended);
+    },
+  );
+
+  it.for(['group', 'tree'])(
+    'G14: with more than 4,096 descriptors open, containment %s',
+    async (containment, context) => {
+      const [, hard = ''] =
+        /^Max open files +\d+ +(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
+      const many = 6_000;
+      if (Number(hard) < many + 500) return context.skip(`the hard limit of open files is ${hard}`);
+      const pty = node(`
+      const { openSync } = await import('node:fs');
+      let last = 0;
+      while (last < ${many}) last = openSync('/dev/null');
+      say('table', last);
+      const child = await spawn('sh', ['-c', 'echo ready; read -r line; echo "got:$line"'], {
+        foreground: true, stdio: 'inherit', containment: '${containment}',
+      });
+      say('pgid', child.pgid);
+      const { code, signal } = await child.exited;
+      await child.gone;
+      say('end', code + ',' + signal);
+      process.stdin.once('data', (text) => { say('parent reads', text); process.exit(0); });
+    `);
+      const [, pgid] = await pty.expect(/pgid:(\d+)\r\n/);
+      if (!pty.output.includes('ready')) await pty.expect('ready');
+      expect(await pty.foreground()).toBe(Number(pgid));
+      pty.type('hello\n');
+      await pty.expect('end:0,null');
+      expect(pty.output).toContain('got:hello');
       expect(await pty.foreground()).toBe(await pty.pid);
       pty.type('mine\n');
       await pty.expect('parent reads:mine');

@@ -112,6 +112,7 @@ struct Group {
   Error failure;
   char failure_syscall[24] = {};
   Vec<pid_t> refused;
+  bool overdue = false;  // the guardian has not come to its end in time, once
   Timer timeout_timer, ladder_timer, retry_timer, tracer_timer, lease_timer;
 
   uint64_t id() const { return uint64_t{generation} << 24 | slot; }

@@ -15,6 +15,7 @@ namespace procgroup {
 namespace {
 
 constexpr uint64_t kTracerPause = 100'000'000;  // 100 ms
+constexpr uint64_t kStoodStill = 100'000'000;   // a deadline that is met later than that by us
 constexpr uint32_t kTracerPatience = 5;         // looks
 
 NewsMessage receive(int socket, int* fd, ssize_t* size) {
@@ -229,6 +230,7 @@ void Supervisor::on_guardian_exit(Group& group) {
   group.phase = group.report.empty ? Phase::Empty : Phase::Survivors;
   if (group.list_due) listener_->on_members(group);
   group.list_due = false;
+  if (group.report.empty) leader_lost(group);  // where its end was not told
   listener_->on_gone(group);
   if (group.report.empty || group.ref.leader_exited) return free_group(&group);
   // The leader is among the survivors. It is init's now: its pidfd still tells its end.
@@ -259,6 +261,16 @@ void Supervisor::lose_guardian(Group& group) {
   bool nothing_to_say = group.told_gone || group.told_failed;
   uint64_t wait = nothing_to_say ? kTracerPause : group.options.kill_wait_ns;
   if (!group.tracer_timer.armed()) timers_.arm(&group.tracer_timer, now_ns() + wait);
+}
+
+// Its time is over by our clock. It may have stood still with us, as all of a paused container does: its own deadlines
+// are as late as ours then, and the last of them it has to come to first.
+void Supervisor::guardian_overdue(Group& group, uint64_t now) {
+  bool late = now - group.ladder_timer.deadline > kStoodStill;
+  bool again = group.overdue || group.told_gone || group.told_failed;
+  group.overdue = true;
+  if (again) return lose_guardian(group);
+  timers_.arm(&group.ladder_timer, now + (late ? kOrderSlack : kOrderSlack / 4));
 }
 
 // It has said its last word. What it said is told when it has ended, or when that takes too long.

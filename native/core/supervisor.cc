@@ -243,7 +243,7 @@ void Supervisor::on_timers(uint64_t now) {
         break;
       case kLadder:
         if (group.tree) {
-          lose_guardian(group);
+          guardian_overdue(group, now);
           break;
         }
         act(group, group.ladder.on(LadderEvent::Deadline));

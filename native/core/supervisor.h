@@ -160,6 +160,7 @@ class Supervisor {
   bool pass(const Vec<Group*>& due);
   void give_up_zombie(Group& group);
   void leave_running(Group& group);
+  void guardian_overdue(Group& group, uint64_t now);
   void lose_zombie(Group& group);
   void request_census(Group& group);
   void retry_later(Group& group);

@@ -4,6 +4,8 @@
  *   mixeduid start <uid>          a leader under <uid> and a member that stays root, in a new group; prints
  *                                 "<pgid> <leader> <member>"
  *   mixeduid join <pgid>          puts itself, as root, into a group of its own session; prints "<pid>"
+ *   mixeduid wander               installed setuid root: becomes root, moves to its parent's group, prints "ready {}",
+ *                                 and exits 7 when its stdin ends
  *
  * `start` stays as the parent of both: it reaps them, prints "ended <pid> <signal|0>" for each, and ends with the
  * last one, or kills both when its stdin ends. A joiner ends when its stdin ends. SIGTERM kills leader and joiner.
@@ -99,9 +101,21 @@ static int join(pid_t pgid) {
   return 0;
 }
 
+static int wander(void) {
+  if (setresuid(0, 0, 0)) return fail("setresuid");
+  if (setpgid(0, getpgid(getppid()))) return fail("setpgid");
+  puts("ready {}");
+  fflush(stdout);
+  char byte;
+  while (read(STDIN_FILENO, &byte, 1) > 0) {
+  }
+  return 7;
+}
+
 int main(int argc, char** argv) {
+  if (argc == 2 && !strcmp(argv[1], "wander")) return wander();
   if (argc == 3 && !strcmp(argv[1], "start")) return start(atoi(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "join")) return join(atoi(argv[2]));
-  fprintf(stderr, "usage: mixeduid start <uid> | join <pgid>\n");
+  fprintf(stderr, "usage: mixeduid start <uid> | join <pgid> | wander\n");
   return 64;
 }

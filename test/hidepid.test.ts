@@ -1,0 +1,103 @@
+// /proc mounted with hidepid: processes of other users are there and cannot be seen. What a scan does not show may live.
+
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import type { TeardownReport } from '../lib/types.js';
+import { isDead, stat } from './support/oracle.js';
+import { readReady } from './support/ready.mjs';
+import { startNode } from './support/run-node.js';
+import { useScenario } from './support/scenario.js';
+import { startMixed, unprivileged, whyNoMixedUids } from './support/unprivileged.js';
+
+/** Put before a command: a /proc of its own. mount_namespaces(7), proc(5). */
+const hidden = (option: string) => [
+  ...['unshare', '--mount', 'sh', '-c', `mount -t proc -o ${option} proc /proc && exec "$@"`, 'sh'],
+  ...unprivileged,
+];
+
+function whyNot(): string {
+  const reason = whyNoMixedUids();
+  if (reason) return reason;
+  const [file = '', ...args] = [...hidden('hidepid=2'), 'test', '!', '-e', '/proc/1'];
+  const probe = spawnSync(file, args, { encoding: 'utf8' });
+  return probe.status === 0 ? '' : `no /proc with hidepid: ${probe.error?.message ?? probe.stderr.trim()}`;
+}
+
+const reason = whyNot();
+if (reason) process.stderr.write(`hidepid: skipped, ${reason}\n`);
+
+describe.skipIf(reason !== '')('G7 members that cannot be seen', () => {
+  const scenario = useScenario();
+
+  interface Answer {
+    report: TeardownReport;
+    members: number[];
+    root: number;
+  }
+
+  /** Spawns or attaches to a group of VERB without privilege, puts a member of root into it, and stops it. */
+  async function stopWith(mount: string, verb: string, how: 'spawn' | 'attach', joins = true): Promise<Answer> {
+    scenario.leaves();
+    const source = `
+      const ladder = { teardown: [{ signal: 'SIGTERM', graceMs: 300 }], killWaitMs: 500 };
+      const stdio = ['ignore', 'pipe', 'inherit'];
+      const [verb, how] = process.argv.slice(-2);
+      const options = { containment: how === 'spawn' ? 'group' : 'leader', stdio, ...ladder };
+      let group = await spawn(member, [verb], options);
+      const ready = await readReady(group.stdout);
+      if (how === 'attach') {
+        const { pgid } = group;
+        await group.release();
+        group = await attach(pgid, ladder);
+      }
+      console.log('ready ' + JSON.stringify({ pgid: group.pgid, members: [ready.pid, ...ready.members] }));
+      await new Promise((resolve) => process.stdin.once('data', resolve));
+      console.log('ready ' + JSON.stringify(await group.stop()));
+      process.exit(0);`;
+    const subject = startNode({ source }, { args: [verb, how], env: scenario.env, via: hidden(mount), input: '' });
+    subject.stderr?.pipe(process.stderr);
+    const stdout = subject.stdout ?? expect.fail('no stdout');
+    const { pgid, members } = await readReady<{ pgid: number; members: number[] }>(stdout);
+    let root = 0;
+    if (joins) {
+      const { child: joiner, said } = await startMixed(['join', String(pgid)], scenario.env);
+      root = said[0] ?? 0;
+      scenario.defer(async () => {
+        joiner.stdin?.end();
+        if (joiner.exitCode === null && joiner.signalCode === null) await once(joiner, 'close');
+      });
+    }
+    subject.stdin?.write('go\n');
+    const report = await readReady<TeardownReport>(stdout);
+    if (subject.exitCode === null) await once(subject, 'close');
+    return { report, members, root };
+  }
+
+  for (const how of ['spawn', 'attach'] as const) {
+    for (const verb of ['unreaped-member', 'wide']) {
+      it(`G7 ${how}(), ${verb}: a group with one of another uid is not called empty`, async () => {
+        const { report, members, root } = await stopWith('hidepid=2', verb, how);
+        expect(isDead(root)).toBe(false);
+        expect(report, JSON.stringify(report)).toMatchObject({ empty: false, survivors: [], evidence: 'unverified' });
+        expect(report.notes).toContain('proc-unreadable');
+        expect(report.durationMs).toBeLessThan(5_000);
+        if (verb === 'unreaped-member') {
+          // A zombie that is seen, and answers for the group.
+          expect(stat(members[2] ?? 0)).toMatchObject({ state: 'Z', ppid: members[1] });
+        }
+      });
+    }
+  }
+
+  it('G7 without such a member it is: by the answer of the kernel', async () => {
+    const { report } = await stopWith('hidepid=2', 'sleep', 'spawn', false);
+    expect(report, JSON.stringify(report)).toMatchObject({ empty: true, survivors: [], evidence: 'esrch' });
+  });
+
+  it('G7 control: where /proc shows everybody, it is named', async () => {
+    const { report, root } = await stopWith('hidepid=0', 'unreaped-member', 'spawn');
+    expect(report).toMatchObject({ empty: false, survivors: [{ pid: root, error: 'EPERM' }] });
+    expect(report.notes).not.toContain('proc-unreadable');
+  });
+});
