@@ -162,4 +162,35 @@ describe.skipIf(reason !== '')('a fork chain is never called empty while it runs
       expect(seen).toEqual({ empty: true, evidence });
     });
   }
+
+  // Pids are given out in rising order, and a scan follows them: it misses a chain whose numbers begin anew. The subject
+  // makes them do so all the time. proc(5), ns_last_pid.
+  it('ENGINE 10: gone does not settle before the last link, though a /proc/loadavg stands still', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'procgroup-loadavg-'));
+    scenario.defer(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'loadavg'), '0.00 0.00 0.00 1/1 2\n');
+    const source = `
+      const folder = process.argv.at(-2);
+      const links = 1000;
+      const last = nodeFs.openSync('/proc/sys/kernel/ns_last_pid', 'w');
+      setInterval(() => nodeFs.writeSync(last, '300', 0), 1);
+      for (let i = 0; i < total; i++) {
+        const counter = folder + '/counter-' + i;
+        nodeFs.writeFileSync(counter, Buffer.alloc(4));
+        const group = await spawn(member, ['fork-chain', String(links), counter], { containment: 'group', stdio });
+        await readReady(group.stdout);
+        process.kill(group.pid, 'SIGKILL');
+        const { empty, cause } = await group.gone;
+        rounds.push({ empty, cause, left: links - nodeFs.readFileSync(counter).readInt32LE() });
+        end(group.pgid);
+      }
+      console.log(JSON.stringify(rounds));
+      process.exit(0);`;
+    const script = 'mount --bind "$0/loadavg" /proc/loadavg || exit 70; "$@"; exit $?';
+    const via = [...namespace, 'bash', '-c', script, folder, 'setsid', '--wait'];
+    const rounds = scaled(3);
+    const seen = await runNodeJson({ source: tools + source }, { args: [folder, `${rounds}`], env: scenario.env, via });
+    // Nobody has signalled the chain: it is over when its last link is.
+    expect(seen).toEqual(Array(rounds).fill({ empty: true, cause: null, left: 0 }));
+  });
 });
