@@ -97,6 +97,7 @@ const lists = {
     'tree-escape',
     'tree-fork-bomb',
     'tree-size',
+    'working-directory',
   ],
   // Threads: the loop, the spawners, the waiters and several Environments at work together.
   tsan: [
@@ -112,6 +113,7 @@ const lists = {
     'clean-child',
     'coexistence',
     'fork-chain',
+    'hidepid',
     'killpg-refusals',
     'lookup',
     'mixed-uids',
@@ -124,6 +126,7 @@ const lists = {
     'supervisor-sigkilled',
     'tree-escape',
     'worker-terminate',
+    'working-directory',
   ],
 };
 

@@ -111,8 +111,8 @@ void Supervisor::namespace_ended(Group& group) {
 void Supervisor::leave_running(Group& group) {
   if (!group.ref.leader_exited) {
     group.attached = true;  // init's child now: its pidfd tells its end
-    bool watched = group.ref.pidfd.valid() &&
-                   reaper_->add(group.ref.pidfd.get(), {kLeader, group.slot, group.generation}) == 0;
+    bool watched =
+        group.ref.pidfd.valid() && reaper_->add(group.ref.pidfd.get(), {kLeader, group.slot, group.generation}) == 0;
     group.leader_watched = watched;
     if (!watched) leader_lost(group);
   }

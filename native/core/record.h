@@ -51,11 +51,12 @@ struct Group {
   uint32_t ticket = 0;  // the owner's name for it
   GroupRef ref;
   GroupOptions options;
-  Phase phase = Phase::Running;
-  bool attached = false;     // not our child
   uint64_t attached_at = 0;  // as /proc counts start times
-  bool dead = false;         // freed, but not buried
-  bool held = true;          // torn down when its owner ends
+  uint64_t killer_for = 0;   // id of the group that this killer works for
+  Phase phase = Phase::Running;
+  bool attached = false;  // not our child
+  bool dead = false;      // freed, but not buried
+  bool held = true;       // torn down when its owner ends
   bool census_due = false;
   bool list_due = false;    // members() asked
   bool list_now = false;    // and the scan that answers it has begun
@@ -64,9 +65,9 @@ struct Group {
   bool leader_dead = false;     // a scan saw it as a zombie
   bool leader_watched = false;  // its pidfd is in epoll
   bool sweep_due = false;       // a member's pidfd became readable
-  int32_t step = 0;
-  uint64_t killer_for = 0;  // id of the group that this killer works for
   bool killer_timed_out = false;
+  bool overdue = false;  // the guardian has not come to its end in time, once
+  int32_t step = 0;
   uint32_t cancelled_owner = 0;  // aborted before spawn settled: told when nothing is left
   int32_t killer_signal = 0;
   WaitStatus exit;
@@ -82,24 +83,24 @@ struct Group {
   Vec<Watched> members;
   size_t watched = 0;  // of them, those in epoll
   Vec<Known> known;
-  Vec<ProcStat> found;  // live members of the last census
-  uint32_t found_zombies = 0;
+  Vec<ProcStat> found;            // live members of the last census
   uint64_t zombie_hash = 0;       // of the last census: which zombies it saw
   uint64_t last_zombie_hash = 0;  // of the one before
-  int32_t members_step = 0;       // the ladder step that has its record of members signalled one by one
+  uint32_t found_zombies = 0;
+  int32_t members_step = 0;  // the ladder step that has its record of members signalled one by one
   // Containment `tree` (remote.cc). The guardian is our child; the leader is the guardian's.
   bool tree = false;      // a guardian runs the ladder
   bool starting = false;  // the command has not been heard of yet
   bool told_gone = false;
   bool told_failed = false;
   bool begin_sent = false;
-  uint32_t census_out = 0;  // orders that have not been answered
   bool kill_sent = false;
   // Orders that have not fitted into the socket yet.
   bool begin_owed = false, kill_owed = false, release_owed = false, census_owed = false;
   bool awaits_room = false;    // its socket is watched for room
   bool pid_namespace = false;  // containment `namespace`
   bool user_namespace = false;
+  uint32_t census_out = 0;  // orders that have not been answered
   pid_t inner_leader = 0;   // the leader's number inside
   Vec<char> leaf;           // containment `cgroup`: its directory, with the NUL
   uint32_t limits_hit = 0;  // LimitHit, at the leader's end
@@ -112,7 +113,6 @@ struct Group {
   Error failure;
   char failure_syscall[24] = {};
   Vec<pid_t> refused;
-  bool overdue = false;  // the guardian has not come to its end in time, once
   Timer timeout_timer, ladder_timer, retry_timer, tracer_timer, lease_timer;
 
   uint64_t id() const { return uint64_t{generation} << 24 | slot; }

@@ -70,8 +70,7 @@ static const struct {
   const char* name;
   unsigned value;
 } errors[] = {{"EPERM", EPERM},   {"ENOSYS", ENOSYS}, {"EINVAL", EINVAL}, {"EACCES", EACCES}, {"EAGAIN", EAGAIN},
-              {"EMFILE", EMFILE}, {"ENOMEM", ENOMEM}, {"ENFILE", ENFILE}, {"EIO", EIO},
-              {"EDQUOT", EDQUOT}};
+              {"EMFILE", EMFILE}, {"ENOMEM", ENOMEM}, {"ENFILE", ENFILE}, {"EIO", EIO},       {"EDQUOT", EDQUOT}};
 
 static struct sock_filter program[256];
 static unsigned short used;
