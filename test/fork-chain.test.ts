@@ -85,7 +85,9 @@ describe.skipIf(reason !== '')('a fork chain is never called empty while it runs
         `const group = await started('spawn');
         process.kill(group.pid, 'SIGKILL');
         await group.exited;
-        rounds.push({ how: 'control', report: null, forks: forks() });
+        let seen = 0;
+        await oracle.waitUntil(() => (seen = forks()) > 0);
+        rounds.push({ how: 'control', report: null, forks: seen });
         end(group.pgid);
         await oracle.waitUntil(() => forks() === 0);`,
       );

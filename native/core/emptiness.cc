@@ -161,7 +161,7 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete, boo
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
   if (!complete) group.report.notes |= kNoteProcUnreadable;
   if (!still_ours(group, proc_)) return number_lost(group);
-  if (group.final_due) return name_survivors(group, complete);
+  if (group.final_due) return name_survivors(group, complete, exact);
   bool look_again = false;
   if (group.signal_due) {
     group.signal_due = false;
@@ -259,41 +259,6 @@ void Supervisor::lost_tree_unseen(Group& group) {
     return finish(group, true, group.leaf.empty() ? Evidence::Unverified : Evidence::Populated);
   }
   retry_later(group);
-}
-
-void Supervisor::name_survivors(Group& group, bool complete) {
-  group.final_due = false;
-  if (!group.ref.leader_exited && group.leader_dead && !group.attached) {
-    // Dead but not waitable: its tracer holds it. With a pidfd its exit has been told long ago.
-    group.final_due = true;
-    return leader_exited(group, ExitStatusKind::HeldByTracer);
-  }
-  if (group.ref.pin == Pin::Leader && group.ref.leader_exited) return finish(group, true, Evidence::Leader);
-  for (const ProcStat& member : group.found) {
-    SurvivorRecord record = {};
-    record.stat = member;
-    proc_.wchan(member.pid, record.wchan, sizeof record.wchan);
-    record.held_by_tracer = proc_.tracer(member.pid) != 0;
-    Fd pidfd(features_ & kFeaturePidfd ? sys_pidfd_open(member.pid) : -1);
-    int r = signal_process(pidfd.get(), member.pid, 0);
-    if (r == -ESRCH) continue;  // ended since the scan
-    record.err = -r;
-    group.report.survivors.push(record);
-  }
-  if (!group.report.survivors.empty()) return finish(group, false, Evidence::Census);
-  bool unseen = !complete || !proc_.usable() || !leaf_empty(group);
-  if (unseen || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
-  if (!group.ref.leader_reaped && (!proc_.blind() || !reap(group))) return finish(group, true, Evidence::Census);
-  int r = probe_group(group.ref);
-  bool wide = group.ref.session || group.lost;
-  if (r != -ESRCH && proc_.blind()) {
-    group.report.notes |= kNoteProcUnreadable;
-    return finish(group, false, Evidence::Unverified);
-  }
-  if (r == -ESRCH || wide) return finish(group, true, wide ? Evidence::Unverified : Evidence::Esrch);
-  if (r == -EPERM && group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
-  if (group.killed_at != 0 || group.found_zombies != 0) return finish(group, true, Evidence::Census);
-  finish(group, false, Evidence::Unverified);
 }
 
 }  // namespace procgroup

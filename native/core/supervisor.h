@@ -171,7 +171,7 @@ class Supervisor {
   bool signal_members(Group& group);
   void run_killer(Group& group);
   void call_killer(Group& group, int sig, const Vec<pid_t>& pids);
-  void name_survivors(Group& group, bool complete);
+  void name_survivors(Group& group, bool complete, bool exact);
   Watched* watch(Group& group, const ProcStat& member, ProcFs& proc);
   void unwatch(Group& group, size_t i);
   void sweep_members(Group& group);
