@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { stripVTControlCharacters } from 'node:util';
 import { debianFiles, debianNeeds, standsFor } from '../debian.mjs';
 
 /**
@@ -136,7 +137,7 @@ async function bootBy(accelerator, machine) {
   let started = false;
   try {
     for await (const line of createInterface({ input: qemu.stdout })) {
-      const text = line.replace(/\r$/, '');
+      const text = stripVTControlCharacters(line).replace(/\r$/, '');
       if (text.includes(STARTED)) {
         started = true;
         clearTimeout(patience);
