@@ -51,7 +51,14 @@ if (status !== 0) {
 }
 
 // Without the line for each new input: a crash, and the figures of the end, are printed all the same.
-const limits = ['-verbosity=0', '-max_len=768', '-len_control=0', '-timeout=20', '-rss_limit_mb=2048', `-artifact_prefix=${folder}/`];
+const limits = [
+  '-verbosity=0',
+  '-max_len=768',
+  '-len_control=0',
+  '-timeout=20',
+  '-rss_limit_mb=2048',
+  `-artifact_prefix=${folder}/`,
+];
 status = run(fuzzer, [...limits, `-max_total_time=${seconds}`, '-print_final_stats=1', grown, corpus]);
 if (status === 0 && values.merge) {
   const smaller = join(folder, 'smaller');

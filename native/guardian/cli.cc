@@ -210,6 +210,8 @@ void Run::send(int sig) {
 // What a shell does for a job, one level down.
 void Run::command_stopped(int sig) {
   pid_t pgid = guard_.leader().pgid();
+  // A Ctrl-Z that came while it asked for the terminal: the SIGCONT that goes with the terminal would discard it.
+  if (stop_signal_.kept()) sig = SIGTSTP;
   bool used_terminal = sig == SIGTTIN || sig == SIGTTOU;
   if (used_terminal && options_.isolation == Isolation::Group && terminal_.ours()) {
     owns_terminal_ = terminal_.hand_to(pgid);

@@ -3,13 +3,24 @@ import { tracer } from './paths.mjs';
 import { readReady } from './ready.mjs';
 import type { Scenario } from './scenario.js';
 
-/** Makes `pid` unable to end, SIGKILL or not, until the test is over. */
-export async function holdByTracer(scenario: Scenario, pid: number): Promise<void> {
-  const child = spawn(tracer, ['exit-stop', String(pid)], { env: scenario.env, stdio: ['ignore', 'pipe', 'inherit'] });
+async function trace(scenario: Scenario, mode: string, pid: number): Promise<() => Promise<void>> {
+  const child = spawn(tracer, [mode, String(pid)], { env: scenario.env, stdio: ['ignore', 'pipe', 'inherit'] });
   await readReady(child.stdout);
   const gone = new Promise((resolve) => child.once('exit', resolve));
-  scenario.defer(async () => {
+  const release = async (): Promise<void> => {
     child.kill('SIGKILL');
     await gone;
-  });
+  };
+  scenario.defer(release);
+  return release;
+}
+
+/** Makes `pid` unable to end, SIGKILL or not, until the test is over. */
+export async function holdByTracer(scenario: Scenario, pid: number): Promise<void> {
+  await trace(scenario, 'exit-stop', pid);
+}
+
+/** `pid` does not run until the function that it returns is called. */
+export function pauseByTracer(scenario: Scenario, pid: number): Promise<() => Promise<void>> {
+  return trace(scenario, 'held', pid);
 }

@@ -100,6 +100,22 @@ static void verb_report_every_signal(const char* verb) {
   }
 }
 
+// On SIGUSR1 reads a line from stdin, shows it, and exits 0.
+static void verb_asks_for_terminal(const char* verb) {
+  char line[256];
+  int signo;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  ready(verb, 0);
+  if (sigwait(&set, &signo) != 0) die("sigwait");
+  ssize_t length = read(0, line, sizeof line);
+  if (length < 0) die("read");
+  dprintf(1, "got:%.*s", (int)length, line);
+  exit(0);
+}
+
 // MS MIB: uses that much processor time and memory, then exits 0.
 static void verb_use(const char* verb) {
   (void)verb;
@@ -148,6 +164,7 @@ static const struct {
     {"close-stdin", verb_close_stdin},
     {"report-signals", verb_report_signals},
     {"report-every-signal", verb_report_every_signal},
+    {"asks-for-terminal", verb_asks_for_terminal},
     {"use", verb_use},
     {"self", verb_self},
 };

@@ -1,6 +1,7 @@
-// A tracer that never waits: tracer exit-stop|no-wait PID
+// A tracer that never waits: tracer exit-stop|no-wait|held PID
 //   exit-stop: the tracee, once killed, stops for ever in PTRACE_EVENT_EXIT (/proc shows t); no signal wakes it.
 //   no-wait: the tracee, once killed, is a zombie that its own parent cannot wait for.
+//   held: the tracee does not run. Its parent hears nothing of that, as it would of a SIGSTOP.
 // Prints `ready {json}` once attached. The tracee is let go when this program ends. ptrace(2).
 //
 // Or one that slows ends down: tracer slow-exit COMM MS command [args]
@@ -84,8 +85,9 @@ static int slow_exit(const char* comm, int ms, char** command) {
 int main(int argc, char** argv) {
   if (argc > 4 && strcmp(argv[1], "slow-exit") == 0) return slow_exit(argv[2], atoi(argv[3]), argv + 4);
   int exit_stop = argc > 2 && strcmp(argv[1], "exit-stop") == 0;
-  if (argc < 3 || (!exit_stop && strcmp(argv[1], "no-wait") != 0)) {
-    fprintf(stderr, "usage: tracer exit-stop|no-wait PID\n");
+  int held = argc > 2 && strcmp(argv[1], "held") == 0;
+  if (argc < 3 || (!exit_stop && !held && strcmp(argv[1], "no-wait") != 0)) {
+    fprintf(stderr, "usage: tracer exit-stop|no-wait|held PID\n");
     return 125;
   }
   int pid = atoi(argv[2]);
@@ -93,6 +95,8 @@ int main(int argc, char** argv) {
     fprintf(stderr, "tracer: PTRACE_SEIZE %d: %s\n", pid, strerror(errno));
     return 124;
   }
+  int status;
+  if (held && (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) != 0 || waitpid(pid, &status, __WALL) != pid)) return 123;
   alarm(300);
   printf("ready {\"pid\":%d,\"tracee\":%d}\n", (int)getpid(), pid);
   fflush(stdout);
