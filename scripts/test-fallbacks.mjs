@@ -6,7 +6,16 @@ import { excluding } from './left-out.mjs';
 import { chooseFiles } from './short-runs.mjs';
 import { runSuite, summarise } from './support.mjs';
 
-const switches = ['clone3', 'clone_pidfd', 'pidfd_group', 'close_range', 'pidfd', 'waitid_pidfd', 'pidfd_info'];
+const switches = [
+  'clone3',
+  'clone_pidfd',
+  'pidfd_group',
+  'close_range',
+  'pidfd',
+  'waitid_pidfd',
+  'pidfd_info',
+  'number_free',
+];
 const args = process.argv.slice(2);
 const files = chooseFiles('fallbacks', args);
 const named = args.filter((argument) => argument !== '--short' && !argument.endsWith('.test.ts'));

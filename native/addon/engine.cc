@@ -43,6 +43,7 @@ uint32_t Engine::features_named(const std::string& list) {
   if (has("close_range")) bits |= kFeatureCloseRange;
   if (has("waitid_pidfd")) bits |= kFeatureWaitidPidfd;
   if (has("pidfd_info")) bits |= kFeaturePidfdInfoExit;
+  if (has("number_free")) bits |= kFeatureNumberFree;
   if (has("pidfd")) bits |= kFeaturePidfd;
   return bits;
 }

@@ -1,6 +1,6 @@
 // The proof that a group is empty. Only these are proofs: ESRCH from signal 0 to the group, the leader's own end under
-// containment `leader`, and a census begun after SIGKILL reached the whole group. A scan of /proc alone is none: a
-// chain that forks and exits can stay invisible to it.
+// containment `leader`, a session's number that is free, and a census begun after SIGKILL reached the whole group. A
+// scan of /proc alone is none: a chain that forks and exits can stay invisible to it.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,7 +18,7 @@ constexpr uint64_t kFirstRetry = 5'000'000;       // 5 ms, doubled up to 1 s
 constexpr uint64_t kDying = 2'000'000;            // 2 ms
 constexpr uint64_t kLongestLook = 1'000'000'000;  // between looks for members that have left
 constexpr uint64_t kLongestLookDraining = 200'000'000;  // while somebody waits for the end
-constexpr uint32_t kSessionScans = 12;                  // some seconds
+constexpr uint32_t kSessionScans = 12;                  // some seconds, where the number of a session tells nothing
 constexpr uint32_t kLostScans = 3;                      // before a tree without its guardian is called empty
 constexpr uint32_t kCleanScans = 5;  // before a group of nothing but zombies is called empty without a SIGKILL
 
@@ -35,6 +35,12 @@ bool in_leaf(const Group& group, const ProcStat& process, ProcFs& proc) {
 }
 
 }  // namespace
+
+// Its number is taken until its last process has been reaped, whatever that one's own group is.
+bool Supervisor::session_over(const Group& group) const {
+  bool told = group.ref.session && !group.lost && group.ref.leader_reaped && (features_ & kFeatureNumberFree);
+  return told && number_is_free(proc_.directory() >= 0 ? proc_.directory() : spare_.get(), group.ref.sid);
+}
 
 bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
   if (group.lost) {  // a zombie has no environment: those of the leader's group are known by its number
@@ -54,7 +60,8 @@ void Supervisor::settle(Group& group) {
   if (group.ref.pin == Pin::Leader) return finish(group, true, Evidence::Leader);
   bool pinned_by_zombie = !group.ref.leader_reaped;
   bool answers = pinned_by_zombie || probe_group(group.ref) != -ESRCH;
-  if (!answers && !group.ref.session && !group.lost) return finish(group, true, Evidence::Esrch);
+  if (!answers && !group.lost && (!group.ref.session || session_over(group)))
+    return finish(group, true, Evidence::Esrch);
   if (answers && !pinned_by_zombie && group.killed_at != 0 && now_ns() - group.killed_at < kDying) {
     // SIGKILL has just reached them all: a scan would take the processor from those who are dying.
     timers_.arm(&group.retry_timer, now_ns() + kDying / 2);
@@ -191,17 +198,17 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete, boo
 
 // The scan saw nobody alive. That is a proof in three cases only: the group answers ESRCH; SIGKILL had reached all of
 // it before the scan began; nobody forked during the scan. Else a chain of short lives may have slipped through. Of a
-// session the first two say nothing, since it may have other groups: only the third is left. Where members of other
-// users are kept from us (hidepid) the first alone is one: a zombie of ours that answers may stand before them.
+// session, which may have other groups, the first two say nothing, but its own number does where it is free. Where
+// members of other users are kept from us (hidepid) only what the kernel answers is one: a zombie of ours that answers
+// may stand before them.
 void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   if (group.lost) return lost_tree_unseen(group);
   bool session = group.ref.session, blind = proc_.blind();
   bool swept = !session && group.killed_at != 0 && started > group.killed_at;
   if (group.ref.leader_reaped) {
     int r = probe_group(group.ref);
-    if (r == -ESRCH && (!session || (exact && !blind))) {
-      return finish(group, true, session ? Evidence::Census : Evidence::Esrch);
-    }
+    if (r == -ESRCH && (!session || session_over(group))) return finish(group, true, Evidence::Esrch);
+    if (r == -ESRCH && exact && !blind) return finish(group, true, Evidence::Census);
     // Somebody answers who cannot be seen: a member of another user, or whoever makes the scan untrue.
     if (r != -ESRCH && (blind || group.found_zombies == 0)) {
       if (r == -EPERM || blind) group.report.notes |= kNoteProcUnreadable;
@@ -219,8 +226,9 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   group.clean_scans = same ? group.clean_scans + 1 : 1;
   if (session) {
     // On a machine that never stops forking no scan is exact: after enough of them the report says what it rests on.
-    if (group.clean_scans >= kSessionScans) return finish(group, true, Evidence::Unverified);
-    return retry_later(group);
+    if (group.clean_scans < kSessionScans) return retry_later(group);
+    bool over = reap(group) && session_over(group);
+    return finish(group, true, over ? Evidence::Esrch : Evidence::Unverified);
   }
   if (group.ref.leader_reaped) {
     if (group.found_zombies > 0 && group.clean_scans >= kCleanScans) return finish(group, true, Evidence::Census);

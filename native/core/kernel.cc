@@ -1,6 +1,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -132,6 +133,16 @@ int sys_pidfd_exit_info(int pidfd, WaitStatus* out) {
   return 0;
 }
 
+bool number_is_free(int fd, pid_t number) {
+  // A kernel that knows owners as processes alone would call the number of a session free as soon as its leader is
+  // dead. Ours is a thread's: it takes that for free too.
+  pid_t self = static_cast<pid_t>(syscall(SYS_gettid));
+  if (number <= 0 || self == getpid() || fcntl(fd, F_SETOWN, self) != 0) return false;
+  bool free = fcntl(fd, F_SETOWN, number) != 0 && errno == ESRCH;
+  fcntl(fd, F_SETOWN, 0);
+  return free;
+}
+
 uint32_t probe_pidfd_signals() {
   int self = -1;
   if (probe_pidfd(&self) != 0) return 0;
@@ -182,6 +193,7 @@ ProbeResult probe_kernel(uint32_t disabled) {
     set(6, i == -ENODATA ? 0 : -i);
   }
   if (self >= 0) close(self);
+  set(7, 0);
   return result;
 }
 

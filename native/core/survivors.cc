@@ -35,7 +35,8 @@ void Supervisor::name_survivors(Group& group, bool complete, bool exact) {
     group.report.notes |= kNoteProcUnreadable;
     return finish(group, false, Evidence::Unverified);
   }
-  if (r == -ESRCH || wide) return finish(group, true, wide ? Evidence::Unverified : Evidence::Esrch);
+  bool over = r == -ESRCH && (!wide || session_over(group));
+  if (over || wide) return finish(group, true, over ? Evidence::Esrch : Evidence::Unverified);
   if (r == -EPERM && group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
   if (group.killed_at != 0 || (exact && group.found_zombies != 0)) return finish(group, true, Evidence::Census);
   if (group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
