@@ -24,8 +24,8 @@ export default defineConfig({
     pool: 'forks',
     fileParallelism: false,
     server: { deps: { inline: [bundled] } },
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 120_000,
     reporters: process.env.PROCGROUP_RESULTS ? ['default', './scripts/results-reporter.mjs'] : ['default'],
   },
 });

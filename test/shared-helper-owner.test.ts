@@ -140,7 +140,7 @@ describe('H4: recycled workers', () => {
         await oracle.waitUntil(() => alive().length === 0);
       }
       console.log(JSON.stringify({ most: Math.max(...most), left: alive().length }));`;
-    const said = await runNodeJson({ source }, { env: scenario.env, timeoutMs: 50_000 });
+    const said = await runNodeJson({ source }, { env: scenario.env });
     expect(said).toEqual({ most: 1, left: 0 });
   });
 });

@@ -118,7 +118,7 @@ export function steadyThreads(pid = process.pid) {
  * Looks until cond() is truthy, and gives that value. The timeout is a failure: nothing that is tested may depend on
  * how often this looks.
  */
-export async function waitUntil(cond, { timeoutMs = 10_000, everyMs = 5, what = String(cond) } = {}) {
+export async function waitUntil(cond, { timeoutMs = 30_000, everyMs = 5, what = String(cond) } = {}) {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const value = await cond();

@@ -16,7 +16,7 @@ export interface PtyEnd {
   signal: number | null;
 }
 
-const EXPECT_MS = 20_000;
+const EXPECT_MS = 60_000;
 
 /** A program that leads a session on a pty of its own, typed at and read by a test. See native/ptyrun.c. */
 export class Pty {

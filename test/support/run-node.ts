@@ -6,7 +6,7 @@ export interface RunNodeOptions {
   args?: readonly string[];
   /** Added to the environment of this process. */
   env?: NodeJS.ProcessEnv;
-  /** A subject that takes longer is killed, and the run rejects with what it printed (default 60,000). */
+  /** A subject that takes longer is killed, and the run rejects with what it printed (default 120,000). */
   timeoutMs?: number;
   /** Written to stdin, which is then closed; without it stdin is /dev/null. */
   input?: string;
@@ -66,7 +66,7 @@ export function startNode(subject: string | { source: string }, options: RunNode
 
 /** Runs a subject to its end in a Node of its own. */
 export function runNode(subject: string | { source: string }, options: RunNodeOptions = {}): Promise<NodeRun> {
-  const { timeoutMs = 60_000, input } = options;
+  const { timeoutMs = 120_000, input } = options;
   const begin = performance.now();
   const child = startNode(subject, options);
   let stdout = '';
