@@ -6,7 +6,6 @@ import { member } from './support/paths.mjs';
 import { Pty, Shell } from './support/pty.js';
 import type { Ready } from './support/ready.mjs';
 import { useScenario } from './support/scenario.js';
-import { pauseByTracer } from './support/tracer.js';
 
 const scenario = useScenario();
 const INTERRUPT = '\x03';
@@ -135,29 +134,6 @@ describe.each(['sleep', 'setsid sleep'])('beside a child of the shell that becam
     expect(await bash.status()).toBe(7);
     await ownsTerminal(bash);
   });
-});
-
-it('C3: Ctrl-Z at the moment at which the command asks for the terminal is not lost', async () => {
-  scenario.leaves();
-  const bash = await shell();
-  // The sleep shares the job's group, which therefore keeps the terminal until the command wants to read.
-  bash.type(`(sleep 1000 & exec $P ${member} asks-for-terminal)\n`);
-  const [, json = ''] = await bash.expect(/ready (\{.*\})/);
-  const command = (JSON.parse(json) as Ready).pid;
-  const goOn = await pauseByTracer(scenario, stat(command)?.ppid ?? 0);
-  process.kill(command, 'SIGUSR1');
-  await waitUntil(() => stat(command)?.state === 'T' || null, { what: 'stopped by SIGTTIN' });
-  bash.type(SUSPEND);
-  await bash.expect('^Z');
-  await goOn();
-  await bash.expect(/Stopped.*@>/s);
-  await ownsTerminal(bash);
-  bash.type('fg\n');
-  bash.type('text\n');
-  await bash.expect('got:text');
-  await bash.expect(Shell.PROMPT);
-  expect(await bash.status()).toBe(0);
-  await ownsTerminal(bash);
 });
 
 describe('the background', () => {
