@@ -4,11 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { TeardownReport } from '../lib/types.js';
-import { isDead, stat } from './support/oracle.js';
+import { isDead, stat, waitUntil } from './support/oracle.js';
 import { readReady } from './support/ready.mjs';
-import { startNode } from './support/run-node.js';
+import { runNodeJson, startNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
-import { startMixed, unprivileged, whyNoMixedUids } from './support/unprivileged.js';
+import { startMixed, unprivileged, useSetuid, whyNoMixedUids } from './support/unprivileged.js';
 
 /** Put before a command: a /proc of its own. mount_namespaces(7), proc(5). */
 const hidden = (option: string) => [
@@ -99,5 +99,47 @@ describe.skipIf(reason !== '')('G7 members that cannot be seen', () => {
     const { report, root } = await stopWith('hidepid=0', 'unreaped-member', 'spawn');
     expect(report).toMatchObject({ empty: false, survivors: [{ pid: root, error: 'EPERM' }] });
     expect(report.notes).not.toContain('proc-unreadable');
+  });
+});
+
+const setuid = useSetuid();
+const blindly = process.env.PROCGROUP_TEST_DISABLE?.includes('number_free')
+  ? 'the kernel is not asked for numbers'
+  : '';
+const stranger = reason || setuid.inert || blindly;
+if (stranger && !reason) process.stderr.write(`hidepid, a session: skipped, ${stranger}\n`);
+
+describe.skipIf(stranger !== '')('G7 a session with a member that cannot be seen, in a group of its own', () => {
+  const scenario = useScenario();
+
+  // A shell gives what it starts in the background /dev/null as stdin, but for what it says itself.
+  const start = `
+    const group = await spawn('sh', ['-c', 'exec 3<&0; "$0" apart <&3 3<&- & exit 0', process.argv.at(-1)], {
+      containment: 'group',
+      isolation: 'session',
+      stdio: ['pipe', 'pipe', 'inherit'],
+      teardown: [{ signal: 'SIGTERM', graceMs: 100 }],
+      killWaitMs: 300,
+    });
+    await readReady(group.stdout);
+    await group.exited;`;
+  const run = <T>(source: string) =>
+    runNodeJson<T>({ source: start + source }, { args: [setuid.file], env: scenario.env, via: hidden('hidepid=2') });
+
+  it('G7 it is not called empty', async () => {
+    const report = await run<TeardownReport>(`
+      const report = await group.stop();
+      group.stdin.end();
+      console.log(JSON.stringify(report));`);
+    expect(report).toMatchObject({ empty: false, survivors: [], evidence: 'unverified' });
+    expect(report.notes).toContain('proc-unreadable');
+    await waitUntil(() => scenario.alive().length === 0, { what: 'its end' });
+  });
+
+  it('G7 its end is told by the kernel', async () => {
+    const report = await run<TeardownReport>(`
+      group.stdin.end();
+      console.log(JSON.stringify(await group.gone));`);
+    expect(report).toMatchObject({ empty: true, evidence: 'esrch' });
   });
 });

@@ -1,18 +1,13 @@
 // Members of another uid, under a supervisor without privilege: named with EPERM. kill(2): killpg succeeds when one
 // member was signalled.
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { TeardownReport } from '../lib/types.js';
 import { isDead, stat, waitUntil } from './support/oracle.js';
-import { build } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
 import { runNodeJson, startNode } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
-import { startMixed, UID, unprivileged, whyNoMixedUids } from './support/unprivileged.js';
+import { startMixed, UID, unprivileged, useSetuid, whyNoMixedUids } from './support/unprivileged.js';
 
 const reason = whyNoMixedUids();
 if (reason) process.stderr.write(`mixed-uids: skipped, ${reason}\n`);
@@ -115,21 +110,7 @@ describe.skipIf(reason !== '')('G7 members of another uid', () => {
   });
 });
 
-const folder = mkdtempSync(join(tmpdir(), 'procgroup-setuid-'));
-const wanderer = join(folder, 'wanderer');
-afterAll(() => rmSync(folder, { recursive: true }));
-
-function install(): string {
-  if (reason) return reason;
-  chmodSync(folder, 0o755);
-  copyFileSync(`${build}mixeduid`, wanderer);
-  chownSync(wanderer, 0, 0);
-  chmodSync(wanderer, 0o4755);
-  const [file = '', ...args] = [...unprivileged, wanderer, 'wander'];
-  return spawnSync(file, args).status === 7 ? '' : 'setuid programs are inert here (nosuid or no_new_privs)';
-}
-
-const inert = install();
+const { file: wanderer, inert } = useSetuid();
 if (inert && !reason) process.stderr.write(`mixed-uids, a setuid leader: skipped, ${inert}\n`);
 
 describe.skipIf(inert !== '')('G7 a leader that has left its group and cannot be signalled', () => {

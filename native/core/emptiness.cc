@@ -36,10 +36,23 @@ bool in_leaf(const Group& group, const ProcStat& process, ProcFs& proc) {
 
 }  // namespace
 
-// Its number is taken until its last process has been reaped, whatever that one's own group is.
-bool Supervisor::session_over(const Group& group) const {
+// Taken until the last process of the session has been reaped, whatever that one's own group is. A living process that
+// has the number itself was given it after that.
+NumberState Supervisor::session_number(const Group& group) {
   bool told = group.ref.session && !group.lost && group.ref.leader_reaped && (features_ & kFeatureNumberFree);
-  return told && number_is_free(proc_.directory() >= 0 ? proc_.directory() : spare_.get(), group.ref.sid);
+  if (!told) return NumberState::Unknown;
+  NumberState state = number_state(proc_.directory() >= 0 ? proc_.directory() : spare_.get(), group.ref.sid);
+  ProcStat other;
+  bool given_away = state == NumberState::Taken && caller_proc_.stat(group.ref.sid, &other) && other.alive();
+  return given_away ? NumberState::Free : state;
+}
+
+// No scan shows a living member, and the kernel says that there is somebody: of another user, or a chain of short
+// lives.
+bool Supervisor::unseen_session(Group& group) {
+  if (session_number(group) != NumberState::Taken || (group.found_zombies != 0 && !proc_.blind())) return false;
+  if (proc_.blind()) group.report.notes |= kNoteProcUnreadable;
+  return true;
 }
 
 bool Supervisor::belongs(const Group& group, const ProcStat& process, ProcFs& proc) {
@@ -60,8 +73,9 @@ void Supervisor::settle(Group& group) {
   if (group.ref.pin == Pin::Leader) return finish(group, true, Evidence::Leader);
   bool pinned_by_zombie = !group.ref.leader_reaped;
   bool answers = pinned_by_zombie || probe_group(group.ref) != -ESRCH;
-  if (!answers && !group.lost && (!group.ref.session || session_over(group)))
+  if (!answers && !group.lost && (!group.ref.session || session_number(group) == NumberState::Free)) {
     return finish(group, true, Evidence::Esrch);
+  }
   if (answers && !pinned_by_zombie && group.killed_at != 0 && now_ns() - group.killed_at < kDying) {
     // SIGKILL has just reached them all: a scan would take the processor from those who are dying.
     timers_.arm(&group.retry_timer, now_ns() + kDying / 2);
@@ -207,7 +221,10 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   bool swept = !session && group.killed_at != 0 && started > group.killed_at;
   if (group.ref.leader_reaped) {
     int r = probe_group(group.ref);
-    if (r == -ESRCH && (!session || session_over(group))) return finish(group, true, Evidence::Esrch);
+    if (r == -ESRCH && (!session || session_number(group) == NumberState::Free)) {
+      return finish(group, true, Evidence::Esrch);
+    }
+    if (unseen_session(group)) return retry_later(group);
     if (r == -ESRCH && exact && !blind) return finish(group, true, Evidence::Census);
     // Somebody answers who cannot be seen: a member of another user, or whoever makes the scan untrue.
     if (r != -ESRCH && (blind || group.found_zombies == 0)) {
@@ -227,7 +244,8 @@ void Supervisor::no_live_member(Group& group, uint64_t started, bool exact) {
   if (session) {
     // On a machine that never stops forking no scan is exact: after enough of them the report says what it rests on.
     if (group.clean_scans < kSessionScans) return retry_later(group);
-    bool over = reap(group) && session_over(group);
+    bool over = reap(group) && session_number(group) == NumberState::Free;
+    if (!over && unseen_session(group)) return give_up_zombie(group);
     return finish(group, true, over ? Evidence::Esrch : Evidence::Unverified);
   }
   if (group.ref.leader_reaped) {

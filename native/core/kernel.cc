@@ -133,14 +133,14 @@ int sys_pidfd_exit_info(int pidfd, WaitStatus* out) {
   return 0;
 }
 
-bool number_is_free(int fd, pid_t number) {
+NumberState number_state(int fd, pid_t number) {
   // A kernel that knows owners as processes alone would call the number of a session free as soon as its leader is
   // dead. Ours is a thread's: it takes that for free too.
   pid_t self = static_cast<pid_t>(syscall(SYS_gettid));
-  if (number <= 0 || self == getpid() || fcntl(fd, F_SETOWN, self) != 0) return false;
-  bool free = fcntl(fd, F_SETOWN, number) != 0 && errno == ESRCH;
+  if (number <= 0 || self == getpid() || fcntl(fd, F_SETOWN, self) != 0) return NumberState::Unknown;
+  int err = fcntl(fd, F_SETOWN, number) == 0 ? 0 : errno;
   fcntl(fd, F_SETOWN, 0);
-  return free;
+  return err == 0 ? NumberState::Taken : err == ESRCH ? NumberState::Free : NumberState::Unknown;
 }
 
 uint32_t probe_pidfd_signals() {

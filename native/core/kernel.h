@@ -16,7 +16,7 @@ enum Feature : uint32_t {
   kFeaturePidfd = 1u << 4,          // pidfd_open, pidfd_send_signal, poll on a pidfd: since Linux 5.3
   kFeatureWaitidPidfd = 1u << 5,    // waitid(P_PIDFD), since Linux 5.4
   kFeaturePidfdInfoExit = 1u << 6,  // PIDFD_GET_INFO with PIDFD_INFO_EXIT, since Linux 6.15
-  kFeatureNumberFree = 1u << 7,     // number_is_free(), which finds out by itself where it works
+  kFeatureNumberFree = 1u << 7,     // number_state(), which finds out by itself where it works
 };
 
 struct ProbeResult {
@@ -34,11 +34,11 @@ int sys_pidfd_send_signal(int pidfd, int sig, uint32_t flags);  // pidfd_send_si
 constexpr uint32_t kPidfdSignalProcessGroup = 4;
 void sys_close_range(int first, int last);  // close_range(2), or one by one
 
-// Whether nobody has this number any more: no process, no process group and no session. That a session's is free proves
-// it empty, although its leader is dead. fcntl(2): F_SETOWN answers ESRCH then, since Linux 4.13. `fd` is any open file
-// but one of O_PATH; its owner is set and cleared. False also where it cannot be told: for a thread that leads a
-// process too.
-bool number_is_free(int fd, pid_t number);
+// Whether anybody has this number: a process, a process group or a session. That a session's is free proves it empty,
+// although its leader is dead. fcntl(2): F_SETOWN answers ESRCH then, since Linux 4.13. `fd` is any open file but one
+// of O_PATH; its owner is set and cleared. Unknown where it cannot be told, as by the first thread of a process.
+enum class NumberState : uint8_t { Unknown, Taken, Free };
+NumberState number_state(int fd, pid_t number);
 
 // getrusage(2), in the kernel's own units but for the times: microseconds.
 struct Usage {

@@ -183,7 +183,9 @@ void Supervisor::finish(Group& group, bool empty, Evidence evidence) {
 void Supervisor::watch_survivors(Group& group) { timers_.arm(&group.retry_timer, now_ns() + kSurvivorLook); }
 
 void Supervisor::look_at_survivors(Group& group) {
-  bool gone = group.ref.pin == Pin::Leader ? group.ref.leader_exited : probe_group(group.ref) == -ESRCH;
+  bool gone = group.ref.pin == Pin::Leader
+                  ? group.ref.leader_exited
+                  : probe_group(group.ref) == -ESRCH && session_number(group) != NumberState::Taken;
   if (!gone && !group.ref.leader_reaped && group.ref.leader_exited) {  // our own zombie answers for the group
     ProcStat stat;
     bool others = false;

@@ -159,7 +159,8 @@ class Supervisor {
   static bool nobody_found(const Vec<Group*>& due);
   bool pass(const Vec<Group*>& due);
   void give_up_zombie(Group& group);
-  bool session_over(const Group& group) const;
+  NumberState session_number(const Group& group);
+  bool unseen_session(Group& group);
   void leave_running(Group& group);
   void guardian_overdue(Group& group, uint64_t now);
   void lose_zombie(Group& group);

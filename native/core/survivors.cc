@@ -28,14 +28,17 @@ void Supervisor::name_survivors(Group& group, bool complete, bool exact) {
   if (!group.report.survivors.empty()) return finish(group, false, Evidence::Census);
   bool unseen = !complete || !proc_.usable() || !leaf_empty(group);
   if (unseen || !group.ref.leader_exited) return finish(group, false, Evidence::Unverified);
-  if (!group.ref.leader_reaped && (!proc_.blind() || !reap(group))) return finish(group, true, Evidence::Census);
+  // SIGKILL reached the whole group, but the others of a session one by one.
+  bool seen = !proc_.blind() && (!group.ref.session || exact);
+  if (!group.ref.leader_reaped && (seen || !reap(group))) return finish(group, true, Evidence::Census);
+  if (unseen_session(group)) return finish(group, false, Evidence::Unverified);
   int r = probe_group(group.ref);
   bool wide = group.ref.session || group.lost;
   if (r != -ESRCH && proc_.blind()) {
     group.report.notes |= kNoteProcUnreadable;
     return finish(group, false, Evidence::Unverified);
   }
-  bool over = r == -ESRCH && (!wide || session_over(group));
+  bool over = r == -ESRCH && (!wide || session_number(group) == NumberState::Free);
   if (over || wide) return finish(group, true, over ? Evidence::Esrch : Evidence::Unverified);
   if (r == -EPERM && group.found_zombies == 0) return finish(group, false, Evidence::Unverified);
   if (group.killed_at != 0 || (exact && group.found_zombies != 0)) return finish(group, true, Evidence::Census);

@@ -210,9 +210,12 @@ void Run::send(int sig) {
 // What a shell does for a job, one level down.
 void Run::command_stopped(int sig) {
   pid_t pgid = guard_.leader().pgid();
-  // A Ctrl-Z that came while it asked for the terminal: the SIGCONT that goes with the terminal would discard it.
-  if (stop_signal_.kept()) sig = SIGTSTP;
   bool used_terminal = sig == SIGTTIN || sig == SIGTTOU;
+  // A Ctrl-Z that came while it asked for the terminal: the SIGCONT that goes with the terminal would discard it.
+  if (used_terminal && stop_signal_.kept()) {
+    sig = SIGTSTP;
+    used_terminal = false;
+  }
   if (used_terminal && options_.isolation == Isolation::Group && terminal_.ours()) {
     owns_terminal_ = terminal_.hand_to(pgid);
     if (owns_terminal_) send(SIGCONT);

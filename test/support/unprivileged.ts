@@ -1,4 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { build, root } from './paths.mjs';
 
 /** A uid that no other process of this machine has. */
@@ -13,6 +17,22 @@ export function whyNoMixedUids(): string {
   const [file = '', ...args] = unprivileged;
   const probe = spawnSync(file, [...args, 'test', '-x', `${build}member`, '-a', '-r', `${root}package.json`]);
   return probe.status === 0 ? '' : `another uid cannot use this folder: ${probe.error ?? probe.stderr}`;
+}
+
+/** A copy of mixeduid that becomes root, for the tests of this file; `inert` says why it does not. */
+export function useSetuid(): { file: string; inert: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'procgroup-setuid-'));
+  const path = join(folder, 'mixeduid');
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const reason = whyNoMixedUids();
+  if (reason) return { file: path, inert: reason };
+  chmodSync(folder, 0o755);
+  copyFileSync(`${build}mixeduid`, path);
+  chownSync(path, 0, 0);
+  chmodSync(path, 0o4755);
+  const [file = '', ...args] = [...unprivileged, path, 'wander'];
+  const works = spawnSync(file, args).status === 7;
+  return { file: path, inert: works ? '' : 'setuid programs are inert here (nosuid or no_new_privs)' };
 }
 
 export interface Helper {

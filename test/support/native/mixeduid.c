@@ -6,6 +6,7 @@
  *   mixeduid join <pgid>          puts itself, as root, into a group of its own session; prints "<pid>"
  *   mixeduid wander               installed setuid root: becomes root, moves to its parent's group, prints "ready {}",
  *                                 and exits 7 when its stdin ends
+ *   mixeduid apart                as wander, in a group of its own
  *
  * `start` stays as the parent of both: it reaps them, prints "ended <pid> <signal|0>" for each, and ends with the
  * last one, or kills both when its stdin ends. A joiner ends when its stdin ends. SIGTERM kills leader and joiner.
@@ -101,9 +102,9 @@ static int join(pid_t pgid) {
   return 0;
 }
 
-static int wander(void) {
+static int wander(pid_t pgid) {
   if (setresuid(0, 0, 0)) return fail("setresuid");
-  if (setpgid(0, getpgid(getppid()))) return fail("setpgid");
+  if (setpgid(0, pgid)) return fail("setpgid");
   puts("ready {}");
   fflush(stdout);
   char byte;
@@ -113,9 +114,10 @@ static int wander(void) {
 }
 
 int main(int argc, char** argv) {
-  if (argc == 2 && !strcmp(argv[1], "wander")) return wander();
+  if (argc == 2 && !strcmp(argv[1], "wander")) return wander(getpgid(getppid()));
+  if (argc == 2 && !strcmp(argv[1], "apart")) return wander(0);
   if (argc == 3 && !strcmp(argv[1], "start")) return start(atoi(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "join")) return join(atoi(argv[2]));
-  fprintf(stderr, "usage: mixeduid start <uid> | join <pgid> | wander\n");
+  fprintf(stderr, "usage: mixeduid start <uid> | join <pgid> | wander | apart\n");
   return 64;
 }
