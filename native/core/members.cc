@@ -81,7 +81,7 @@ void Supervisor::number_lost(Group& group) {
   bool leads = caller_proc_.stat(group.ref.pgid, &leader) && leader.pgid == group.ref.pgid;
   bool recycled = leads && (!group.attached || leader.start_time > group.attached_at);
   bool empty = recycled || (probe_group(group.ref) == -ESRCH && session_number(group) != NumberState::Taken);
-  if (!empty) group.report.notes |= kNotePinLost;
+  if (!empty) group.report.notes |= caller_proc_.blind() ? kNotePinLost | kNoteProcUnreadable : kNotePinLost;
   finish(group, empty, empty ? Evidence::Census : Evidence::Unverified);
 }
 
