@@ -40,7 +40,8 @@ const budgets = [
   { containment: 'group', what: 'teardown', many: 10, calls: ['kill', 'pidfd_send_signal'], range: [1, 8] },
   { containment: 'group', what: 'teardown', many: 10, calls: ['waitid', 'wait4'], range: [1, 4] },
   { containment: 'group', what: 'teardown', many: 10, calls: ['pidfd_open'], range: [0, 110] },
-  { containment: 'tree', what: 'teardown', many: 10, calls: ['waitid', 'wait4'], range: [100, 320] },
+  // One for each member, and looks that find none: how many differs from one teardown to the next.
+  { containment: 'tree', what: 'teardown', many: 25, calls: ['waitid', 'wait4'], range: [80, 320] },
 ];
 
 /** Instructions of core for an exit notice, with the two passes over /proc that prove it where a zombie pins the group. */
