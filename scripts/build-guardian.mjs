@@ -15,6 +15,7 @@ const CORE = [
   'kernel',
   'group',
   'procfs',
+  'procfs_status',
   'teardown',
   'cgroup',
   'cgroup_parent',

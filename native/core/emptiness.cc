@@ -181,8 +181,11 @@ void Supervisor::after_census(Group& group, uint64_t started, bool complete, boo
   if (group.list_due) request_census(group);  // asked for while the scan ran
   if (group.phase == Phase::Empty || group.phase == Phase::Survivors) return;
   if (!complete) group.report.notes |= kNoteProcUnreadable;
-  if (!still_ours(group, proc_)) return number_lost(group);
-  if (group.final_due) return name_survivors(group, complete, exact);
+  bool ours = still_ours(group, proc_);
+  if (!ours && !unsure_) return number_lost(group);
+  if (!ours) group.found.clear();
+  if (group.final_due) return name_survivors(group, complete && ours, exact);
+  if (!ours) return retry_later(group);
   bool look_again = false;
   if (group.signal_due) {
     group.signal_due = false;

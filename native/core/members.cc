@@ -40,21 +40,35 @@ Known* find_known(Group& group, const ProcStat& member) {
 
 // Pin::Members: nothing of ours holds the number itself. It still means our group while one process that was known as a
 // member is unreaped and in it: what else is in the group at that moment is a member too. With the last of them reaped
-// the number may be anybody's, and nobody is signalled by it any more.
+// the number may be anybody's, and nobody is signalled by it any more. unsure_: nobody of them was found, but some
+// could not be looked at (a full descriptor table).
 bool Supervisor::still_ours(const Group& group, ProcFs& proc) {
+  unsure_ = false;
   if (group.ref.pin != Pin::Members || group.lost) return true;
   ProcStat stat;
+  auto missed = [&] {
+    unsure_ |= !proc.absent();
+    return false;
+  };
   auto in_group = [&](pid_t pid, int pidfd) {
     // In this order: a zombie answers signal 0, a reaped process does not.
-    return proc.stat(pid, &stat) && stat.pgid == group.ref.pgid && sys_pidfd_send_signal(pidfd, 0, 0) != -ESRCH;
+    if (!proc.stat(pid, &stat)) return missed();
+    return stat.pgid == group.ref.pgid && sys_pidfd_send_signal(pidfd, 0, 0) != -ESRCH;
   };
   if (group.ref.pidfd.valid() && in_group(group.ref.leader, group.ref.pidfd.get())) return true;
   for (const Watched& member : group.members) {
     if (!numeric(group) && in_group(member.pid, member.pidfd)) return true;
-    if (numeric(group) && look_at(member, proc, &stat) && stat.pgid == group.ref.pgid) return true;
+    if (!numeric(group)) continue;
+    if (!look_at(member, proc, &stat))
+      missed();
+    else if (stat.pgid == group.ref.pgid)
+      return true;
   }
   for (const Known& member : group.known) {
-    if (is_there(member, proc, &stat) && stat.pgid == group.ref.pgid) return true;
+    if (!is_there(member, proc, &stat))
+      missed();
+    else if (stat.pgid == group.ref.pgid)
+      return true;
   }
   return false;
 }

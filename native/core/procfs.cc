@@ -23,17 +23,6 @@ struct Dirent64 {
   char name[1];
 };
 
-// "NUMBER/name" into `path`; far cheaper than snprintf in a loop over every process.
-void pid_path(char* path, pid_t pid, const char* name) {
-  char digits[12];
-  int n = 0;
-  do digits[n++] = static_cast<char>('0' + pid % 10);
-  while ((pid /= 10) > 0);
-  while (n > 0) *path++ = digits[--n];
-  *path++ = '/';
-  strcpy(path, name);
-}
-
 uint64_t number(const char** c) {
   while (**c == ' ') ++*c;
   bool negative = **c == '-';
@@ -79,6 +68,16 @@ pid_t name_to_pid(const char* name) {
 }
 
 }  // namespace
+
+void pid_path(char* path, pid_t pid, const char* name) {
+  char digits[12];
+  int n = 0;
+  do digits[n++] = static_cast<char>('0' + pid % 10);
+  while ((pid /= 10) > 0);
+  while (n > 0) *path++ = digits[--n];
+  *path++ = '/';
+  strcpy(path, name);
+}
 
 bool ProcFs::open(int high_fd) {
   high_fd_ = high_fd;
@@ -137,6 +136,7 @@ int ProcFs::open_process(pid_t pid) {
 bool ProcFs::stat_of(int process, ProcStat* out) {
   char text[1024];
   Fd file(openat(process, "stat", O_RDONLY | O_CLOEXEC));
+  error_ = file.valid() ? 0 : errno;
   ssize_t n = file.valid() ? read(file.get(), text, sizeof text - 1) : -1;
   if (n <= 0) return false;
   text[n] = 0;
@@ -149,20 +149,6 @@ void ProcFs::wchan(pid_t pid, char* out, size_t size) {
   if (!usable()) return;
   pid_path(path, pid, "wchan");
   if (read_file(path, out, size) <= 0 || strcmp(out, "0") == 0) out[0] = 0;
-}
-
-pid_t ProcFs::tracer(pid_t pid) {
-  char path[32], text[2048];
-  if (!usable()) return 0;
-  pid_path(path, pid, "status");
-  if (read_file(path, text, sizeof text) <= 0) return 0;
-  static constexpr char name[] = "TracerPid:\t";
-  const char* line = text;
-  while (line != nullptr && strncmp(line, name, sizeof name - 1) != 0) {
-    line = strchr(line, '\n');
-    if (line != nullptr) line++;
-  }
-  return line == nullptr ? 0 : static_cast<pid_t>(atoi(line + sizeof name - 1));
 }
 
 bool ProcFs::rewind() {

@@ -27,6 +27,9 @@ struct ProcStat {
 
 constexpr uint32_t kPfForkNoExec = 0x40;  // it has not called execve(2) since its fork
 
+// Writes "PID/name", for which `path` has room; far cheaper than snprintf in a loop over every process.
+void pid_path(char* path, pid_t pid, const char* name);
+
 struct Holder {
   pid_t pid;
   char comm[17];
@@ -54,6 +57,8 @@ class ProcFs {
   void wchan(pid_t pid, char* out, size_t size);
   // TracerPid of /proc/PID/status, 0 where there is none.
   pid_t tracer(pid_t pid);
+  // Whether a signal that was sent to the process is pending there.
+  bool is_pending(pid_t pid, int sig);
 
   // Whether processes of other users are kept from us (the mount option hidepid): then who is not seen may live.
   // proc(5).
@@ -91,6 +96,7 @@ class ProcFs {
  private:
   bool rewind();
   void take_spare();
+  const char* status_line(pid_t pid, const char* name, char* text, size_t size);
   pid_t next();  // 0: end, -1: error
   int open_at(const char* path, int flags);
   ssize_t read_file(const char* path, char* buffer, size_t size);

@@ -203,6 +203,7 @@ class Supervisor {
   int high_fd_ = -1;
   Fd spare_;             // its place is lent for one signal where the descriptor table is full
   int watch_error_ = 0;  // of the last watch()
+  bool unsure_ = false;  // of the last still_ours()
   bool census_due_ = false;
   bool sweep_due_ = false;
   bool scanning_ = false;  // the loop looks at groups without the lock

@@ -207,12 +207,18 @@ void Run::send(int sig) {
   warn(add_errno(add_signal(text, sig).add(" was not forwarded: "), -r));
 }
 
+// In the command, which is stopped: it has not acted on it.
+bool Run::stop_is_pending() const {
+  ProcFs proc;
+  return proc.open(-1) ? proc.is_pending(guard_.leader().pid(), SIGTSTP) : stop_signal_.kept();
+}
+
 // What a shell does for a job, one level down.
 void Run::command_stopped(int sig) {
   pid_t pgid = guard_.leader().pgid();
   bool used_terminal = sig == SIGTTIN || sig == SIGTTOU;
   // A Ctrl-Z that came while it asked for the terminal: the SIGCONT that goes with the terminal would discard it.
-  if (used_terminal && stop_signal_.kept()) {
+  if (used_terminal && stop_requested_ && stop_is_pending()) {
     sig = SIGTSTP;
     used_terminal = false;
   }

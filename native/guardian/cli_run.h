@@ -36,6 +36,7 @@ class Run : public GuardListener {
   void received(const struct signalfd_siginfo& info);
   void send(int sig);
   void command_stopped(int sig);
+  bool stop_is_pending() const;
   int status_of(const Report& report) const;
   int status_of(const Error& error) const;
   RunEnd run_end() const { return {&options_, placed_.pid, placed_.pgid, limits_hit_, &exit_, status_}; }
