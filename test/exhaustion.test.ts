@@ -59,6 +59,13 @@ const fullTable = (source: string) => `
   const fds = [];
   const fill = () => { try { for (;;) fds.push(nodeFs.openSync('/dev/null')); } catch (error) { return error.code; } };
   const free = (count) => { for (; count > 0; count--) nodeFs.closeSync(fds.pop()); };
+  // While the engine looks one is free: where another thread fills the table, it can lose the descriptor that it lends.
+  const fillAround = async (group) => {
+    fill();
+    free(1);
+    await group.members();
+    fill();
+  };
   const start = async (file, args, options) => {
     const group = await spawn(file, ['-r', '3', ...args], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'], ...options });
     const ready = await readReady(group.stdio[3]);
@@ -78,12 +85,7 @@ it('T8: attach() to a living group is EMFILE where nothing can pin it, and works
     for (let i = 0; i < 12 && !group; i++) {
       try { group = await attach(started.pgid, { teardown }); } catch (error) { refused.push(error); free(1); }
     }
-    // One that is free while the engine looks, so that it has the descriptor that it lends: in a table that is being filled by
-    // another thread it can lose that one.
-    fill();
-    free(1);
-    await group.members();
-    fill();
+    await fillAround(group);
     const errors = refused.map(({ code, stage }) => [code, stage].join(' '));
     const alive = [ready.pid, ...ready.members].every((pid) => process.kill(pid, 0));
     const { empty, survivors } = await group.stop();
@@ -107,7 +109,7 @@ it('T8: members that are signalled one by one are all reached, though few descri
     fill();
     free(2);
     const attached = await attach(started.pgid, { teardown });
-    fill();
+    await fillAround(attached);
     const target = attached.signal('SIGCONT');
     process.kill(tree.mechanism.guardianPid, 'SIGKILL');
     const reports = await Promise.all([session.stop(), tree.gone, attached.stop()]);
