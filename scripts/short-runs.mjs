@@ -83,6 +83,7 @@ const lists = {
     ...without(trees, 'tree-mixed-uids'),
     ...without(workers, 'busy-workers', 'coexistence'),
     'bad-input',
+    'fallback-by-refusal',
     'guardian-cli-entry',
     'guardian-cli-init',
     'guardian-cli-report',

@@ -1,5 +1,7 @@
 // C3: on a terminal `procgroup run` is what the command itself would be: the shell's job.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -12,12 +14,12 @@ import { useScenario } from './support/scenario.js';
 
 const scenario = useScenario();
 const folder = mkdtempSync(join(tmpdir(), 'procgroup-terminal-'));
+execFileSync('mkfifo', [join(folder, 'go')]);
 afterAll(() => rmSync(folder, { recursive: true }));
 const INTERRUPT = '\x03';
 const SUSPEND = '\x1a';
 
 async function shell(): Promise<Shell> {
-  rmSync(join(folder, 'go'), { force: true });
   const env = { ...scenario.env, P: `${bin} run`, GO: join(folder, 'go') };
   const started = await Shell.start({ env });
   scenario.defer(() => started.close());
@@ -33,12 +35,12 @@ async function lastJob(bash: Shell): Promise<number> {
 }
 
 /** Of a job that ends before the next prompt the shell would tell then, and know nothing afterwards. */
-const LINGER = 'until test -e "$GO"; do sleep 0.01; done';
+const LINGER = 'read -r go < "$GO"';
 
 async function backToWork(bash: Shell): Promise<void> {
   bash.type('bg\n');
   await bash.expect(/two.*@>|@>.*two/s);
-  writeFileSync(join(folder, 'go'), '');
+  await writeFile(join(folder, 'go'), '\n');
 }
 
 async function ownsTerminal(bash: Shell): Promise<void> {
