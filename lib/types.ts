@@ -219,10 +219,9 @@ export interface TeardownReport {
   /** What entered the teardown; null where the group ended by itself. */
   cause: TeardownCause | null;
   /**
-   * What emptiness rests on. 'esrch': the kernel, asked by signal 0 to the group or for the number of the session. 'echild': the
-   * subreaper has no child left. 'populated': neither has it, nor does the cgroup hold a process. 'namespace': init of the PID
-   * namespace has ended. 'census': a scan begun after SIGKILL reached them all. 'leader': its own end. 'unverified': /proc could
-   * not be read.
+   * What emptiness rests on. 'esrch': signal 0 to the group, or the session's number, which nobody has. 'echild': the subreaper
+   * has no child left. 'populated': neither has it, nor does the cgroup hold a process. 'namespace': its init has ended.
+   * 'census': a scan begun after SIGKILL reached them all. 'leader': its own end. 'unverified': /proc could not be read.
    */
   evidence: 'namespace' | 'populated' | 'echild' | 'esrch' | 'census' | 'leader' | 'unverified';
   /** 'group' covers members of the group (and session); who left it by setsid or setpgid is not covered. */
