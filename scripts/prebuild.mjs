@@ -69,7 +69,8 @@ async function guardian(zig, arch, objects, out, env) {
   const apart = rarely.map(({ source, object }) => ({ source, object: join(objects, object) }));
   const commands = apart.map(({ source, object }) => [...kind, '-c', source, '-o', object]);
   await compileAll(zig, [half, ...commands], env);
-  const linked = ['-flto', '-no-pie', '-static', '-s', '-Wl,--gc-sections', '-Wl,-z,norelro'];
+  const layout = ['-Wl,-z,norelro', '-Wl,-T,scripts/toolchain/sections.ld'];
+  const linked = ['-flto', '-no-pie', '-static', '-s', '-Wl,--gc-sections', ...layout];
   const inputs = [...often, '-x', 'none', child, ...apart.map(({ object }) => object)];
   await compile(zig, [...kind, ...linked, ...inputs, '-o', out], env);
 }
