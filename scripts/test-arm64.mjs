@@ -92,6 +92,7 @@ async function underQemuSystem(folder, downloads, { debian, image, project }, zi
     NO_COLOR: '1',
     TERM: 'dumb',
     PROCGROUP_TEST_SCALE: process.env.PROCGROUP_TEST_SCALE ?? '0.05',
+    PROCGROUP_TEST_SLOWNESS: '4',
     PROCGROUP_TEST_EXCLUDE: excluding('arm64'),
     PROCGROUP_RESULTS: '/tmp/results',
     PROCGROUP_RESULTS_LABEL: label,

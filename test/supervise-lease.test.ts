@@ -11,6 +11,7 @@ import { member } from './support/paths.mjs';
 import { startPlain } from './support/plain.js';
 import { readReady } from './support/ready.mjs';
 import { startNode } from './support/run-node.js';
+import { allowance } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { stepSignals } from './support/trees.js';
 
@@ -18,9 +19,9 @@ const scenario = useScenario();
 
 const GRACE = 300;
 const LEASE = 900;
-const BLOCK = 3_000;
+const BLOCK = allowance(3_000);
 /** What a busy machine may add to a bound. With it a bound stays below BLOCK. */
-const BUSY = 1_000;
+const BUSY = allowance(1_000);
 const teardown = [{ signal: 'SIGTERM', graceMs: GRACE }] as const;
 
 /**
