@@ -78,7 +78,7 @@ describe.skipIf(whyNoPidNamespace() !== '').each(Object.entries(INITS).filter(([
       if (own) {
         expect(forwarded).toEqual(sent);
         expect(shown().match(/got/g), 'each of them once').toHaveLength(sent.length + fences);
-        for (const number of [signals.SIGSYS, 34, 40, 64]) {
+        for (const number of [signals.SIGSYS, 35, 40, 64]) {
           process.kill(pid, number);
           await waitUntil(() => shown().includes(`got ${number} 1\n`) || null, { what: `signal ${number}` });
         }

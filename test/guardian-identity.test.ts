@@ -1,6 +1,8 @@
 // uid, gid and supplementary groups: changed in the child, after a clone that does not share memory; the guardian keeps its
 // own, and the parent-death signal is armed after the change, which would clear it.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type SpawnOptions, spawn } from '../dist/index.js';
 import { isDead, waitUntil } from './support/oracle.js';
@@ -141,6 +143,8 @@ describe.skipIf(reason !== '')('identity', () => {
   });
 
   it('the working directory is entered as the new uid', async () => {
+    const cwd = mkdtempSync(join(tmpdir(), 'procgroup-identity-')); // open to us alone
+    scenario.defer(() => rmdirSync(cwd));
     await expect(
       spawn(member, ['sleep'], {
         env: scenario.env,
@@ -148,9 +152,9 @@ describe.skipIf(reason !== '')('identity', () => {
         uid: UID,
         gid: GID,
         groups: [],
-        cwd: '/root',
+        cwd,
       }),
-    ).rejects.toMatchObject({ name: 'SpawnError', code: 'EACCES', stage: 'chdir', path: '/root' });
+    ).rejects.toMatchObject({ name: 'SpawnError', code: 'EACCES', stage: 'chdir', path: cwd });
     expect(scenario.alive()).toEqual([]);
   });
 
