@@ -94,8 +94,9 @@ export class ProcessGroup<
    * group that has ended answers 'gone'. Under containment 'tree' too it is the leader's group, as killpg has it, also after
    * the leader's end: members that went to another group or session get nothing. Only stop(), kill() and the other teardowns
    * reach the whole tree.
-   * Throws ERR_UNKNOWN_SIGNAL, ERR_INVALID_ARG_TYPE, EPERM where nobody could be signalled, or EAGAIN where a guardian has not
-   * read some hundred signals before it. killpg(3), pidfd_send_signal(2).
+   * Throws ERR_UNKNOWN_SIGNAL, ERR_INVALID_ARG_TYPE, EPERM where nobody could be signalled, EAGAIN where a guardian has not
+   * read some hundred signals before it, EMFILE where a full descriptor table hides who is in an attached group. killpg(3),
+   * pidfd_send_signal(2).
    */
   signal(name: NodeJS.Signals): SignalTarget {
     const number = signalNumber(name);

@@ -178,7 +178,8 @@ void Supervisor::take_spare() {
 }
 
 // One signal to one member that a scan has seen, pinned for as long as that takes; where the descriptor table is full,
-// in the place of the spare descriptor. 0 or a negative errno, -ESRCH also where it is no member any more.
+// in the place of the spare descriptor. 0 or a negative errno: -ESRCH also where it is no member any more, -EMFILE also
+// where that could not be looked at.
 int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, int sig, bool then_continue) {
   bool by_number = numeric(group);
   int fd = by_number ? -1 : sys_pidfd_open(member.pid);
@@ -189,10 +190,12 @@ int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, 
   Fd pidfd(fd);
   int r = by_number || pidfd.valid() ? 0 : fd;
   ProcStat again;
-  if (r == 0 && !(proc.stat(member.pid, &again) && again.start_time == member.start_time &&
-                  belongs(group, again, proc) && still_ours(group, proc))) {
+  if (r == 0 && !proc.stat(member.pid, &again))
+    r = proc.absent() ? -ESRCH : -EMFILE;
+  else if (r == 0 && !(again.start_time == member.start_time && belongs(group, again, proc)))
     r = -ESRCH;
-  }
+  else if (r == 0 && !still_ours(group, proc))
+    r = unsure_ ? -EMFILE : -ESRCH;
   if (r == 0) r = signal_process(pidfd.get(), member.pid, sig);
   if (r == 0 && then_continue) signal_process(pidfd.get(), member.pid, SIGCONT);
   pidfd.reset();
@@ -204,7 +207,7 @@ int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, 
 int Supervisor::signal_known(Group& group, const ProcStat& member) {
   Known* known = find_known(group, member);
   if (known == nullptr) {
-    if (!still_ours(group, proc_)) return -ESRCH;
+    if (!still_ours(group, proc_)) return unsure_ ? -EMFILE : -ESRCH;
     group.known.push({member.pid, member.start_time, 0});
     known = &group.known.back();
   }

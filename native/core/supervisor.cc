@@ -103,7 +103,7 @@ SignalResult Supervisor::signal(Group& group, int sig) {
       result.err = -r;
     return result;
   }
-  caller_proc_.scan([&](const ProcStat& process) {
+  bool whole = caller_proc_.scan([&](const ProcStat& process) {
     if (!process.alive() || !belongs(group, process, caller_proc_)) return;
     int r = signal_once(group, process, caller_proc_, sig, false);
     if (r == 0)
@@ -111,7 +111,10 @@ SignalResult Supervisor::signal(Group& group, int sig) {
     else if (r != -ESRCH)
       result.err = -r;
   });
-  if (result.target == Target::Members) result.err = 0;
+  if (result.target == Target::Members)
+    result.err = 0;
+  else if (result.err == 0 && !whole && caller_proc_.usable())
+    result.err = EMFILE;  // who was not looked at may live
   return result;
 }
 
