@@ -5,6 +5,7 @@ import { spawn } from '../dist/index.js';
 import { announce, boxed, useControllers, usePlace, whyNoCgroup, whyNoController } from './support/boxes.js';
 import { waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
+import { allowance } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 
 const reason = announce('cgroup-limits-hit', whyNoCgroup());
@@ -54,7 +55,7 @@ describe.skipIf(reason !== '')('limits that are hit', () => {
     });
     const began = performance.now();
     expect(await group.stop()).toMatchObject({ empty: true, evidence: 'populated' });
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(performance.now() - began).toBeLessThan(allowance(2_000));
     expect(scenario.alive()).toEqual([]);
   });
 

@@ -18,7 +18,7 @@ import { stepSignals } from './support/trees.js';
 const scenario = useScenario();
 
 const GRACE = 300;
-const LEASE = 900;
+const LEASE = allowance(900);
 const BLOCK = allowance(3_000);
 /** What a busy machine may add to a bound. With it a bound stays below BLOCK. */
 const BUSY = allowance(1_000);

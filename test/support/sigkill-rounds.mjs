@@ -10,7 +10,7 @@ import { readReady } from './ready.mjs';
 const GRACE_MS = 60;
 const SLACK_MS = 1_000;
 /** One turn of the subject is over within this on an idle machine; a round's moment is drawn from it. */
-const SPAN_MS = 160;
+const SPAN_MS = 160 * Number(process.env.PROCGROUP_TEST_SLOWNESS ?? 1);
 
 const subject = (containment, trees, more) => `
   import { spawn } from ${JSON.stringify(`${dist}index.js`)};
