@@ -120,7 +120,7 @@ export class WorkloadProcess {
   /** Resolves once it waits for a call; from then on it does not keep the loop alive. */
   async ready(): Promise<void> {
     await this.#guard(() => this.#prepared);
-    if (this.#state === 'spare') this.#live?.group.unref();
+    if (this.isSpare) this.#live?.group.unref();
   }
 
   /** Until the workload has begun, startMs counts. What is thrown becomes what a user is told. */
@@ -137,9 +137,13 @@ export class WorkloadProcess {
     }
   }
 
-  /** Enters the teardown, and says why: the first reason counts. A reader that stands still does not hold it up. */
+  /**
+   * Enters the teardown, and says why: the first reason counts. A reader that stands still does not hold it up. The loop goes
+   * on until nothing is left, for whoever awaits `ended`.
+   */
   stop(why: Error): void {
     this.#why ??= why;
+    this.#live?.group.ref();
     this.#progress?.close();
     this.#cancel.abort(why);
   }

@@ -17,6 +17,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isDead, waitUntil } from './support/oracle.js';
 import { member, root } from './support/paths.mjs';
 import { type NodeRun, runNode, startNode } from './support/run-node.js';
+import { allowance } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 
 const bin = (path: string) => realpathSync(`${root}node_modules/${path}`);
@@ -97,7 +98,7 @@ describe('programs under the preload', () => {
       if (!text.includes('second')) write('second'); // it watches from a moment of its own on
       return text.includes('second');
     };
-    await waitUntil(again, { everyMs: 500, timeoutMs: 30_000 });
+    await waitUntil(again, { everyMs: allowance(500) });
     nodemon.kill('SIGINT');
     await new Promise((resolve) => nodemon.once('close', resolve));
     await waitUntil(() => scenario.alive().length === 0);

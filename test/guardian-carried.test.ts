@@ -1,11 +1,14 @@
 // The guardian that the addon carries: trees are as bound where its file is missing or may not be executed.
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type Installed, install } from './support/installed.js';
 import { waitUntil } from './support/oracle.js';
 import { runNode, runNodeJson } from './support/run-node.js';
 import { useScenario } from './support/scenario.js';
+
+const noexec = existsSync('/proc/sys/vm/memfd_noexec');
+if (!noexec) process.stderr.write('guardian-carried, vm.memfd_noexec: skipped, it needs Linux 6.3\n');
 
 const MEMORY = '/memfd:procgroup-guardian (deleted)';
 
@@ -156,7 +159,7 @@ describe('a guardian from memory', () => {
     });
   });
 
-  it('forbidden by vm.memfd_noexec: a typed error, and nothing is started', async () => {
+  it.skipIf(!noexec)('forbidden by vm.memfd_noexec: a typed error, and nothing is started', async () => {
     rmSync(installed.guardian);
     const source = `
       const copy = await import(process.argv.at(-1));

@@ -28,6 +28,6 @@ it('T1: the example launches beside 22 busy threads, hangs nowhere, and shows wh
     /JobError: job 7 failed; thrown at: job\.mjs:\d+; fields: {"id":7,"retriable":true}; cause: no shard/,
   );
   expect(stdout).toContain('zombies included: 0');
-  expect(Number(/made (\d+) rounds/.exec(stdout)?.[1]), 'control: the threads were busy').toBeGreaterThan(22);
+  expect(Number(/made (\d+) rounds/.exec(stdout)?.[1]), 'control: the threads were busy').toBeGreaterThanOrEqual(22);
   expect(scenario.alive()).toEqual([]);
 }, 300_000);

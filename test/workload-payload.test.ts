@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { WorkloadError } from '../dist/workload.js';
 import { isDead } from './support/oracle.js';
 import { runNodeJson } from './support/run-node.js';
+import { allowance } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { rejection, work, workloads } from './support/workloads.js';
 
@@ -75,7 +76,7 @@ describe('T2 a payload arrives intact', () => {
 
   it('T2: 20 runs at once, each its own process and value', async () => {
     const runs = Array.from({ length: 20 }, (_, i) =>
-      work(scenario, 'default', { i, filler: Buffer.alloc(100_000, i) }),
+      work(scenario, 'default', { i, filler: Buffer.alloc(100_000, i) }, { startMs: allowance(30_000) }),
     );
     const values = await Promise.all(runs);
     expect(values.map(({ i, filler }) => [i, filler.length, filler[99_999]])).toEqual(

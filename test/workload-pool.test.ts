@@ -169,6 +169,25 @@ describe('its end', () => {
     expect(await rejection(reader.next())).toMatchObject({ code: 'ERR_WORKLOAD_POOL_CLOSED' });
   });
 
+  it('close() settles where nothing else keeps the event loop alive', async () => {
+    const answer = await runNodeJson<{ closed: number; children: number }>(
+      {
+        source: `
+          const { WorkloadPool } = await import(paths.dist + 'workload.js');
+          let closed = 0;
+          for (let i = 0; i < 8; i++) {
+            const pool = new WorkloadPool({ size: 2 });
+            await pool.ready();
+            await pool.close();
+            closed++;
+          }
+          console.log(JSON.stringify({ closed, children: oracle.childrenOf().length }));`,
+      },
+      { env: scenario.env },
+    );
+    expect(answer).toEqual({ closed: 8, children: 0 });
+  });
+
   it('close() while its processes are being started', async () => {
     for (let round = 0; round < scaled(40); round++) {
       const pool = open({ size: 3 });

@@ -114,11 +114,13 @@ export function steadyThreads(pid = process.pid) {
     .length;
 }
 
+const HANG_MS = 30_000 * Number(process.env.PROCGROUP_TEST_SLOWNESS ?? 1);
+
 /**
  * Looks until cond() is truthy, and gives that value. The timeout is a failure: nothing that is tested may depend on
  * how often this looks.
  */
-export async function waitUntil(cond, { timeoutMs = 30_000, everyMs = 5, what = String(cond) } = {}) {
+export async function waitUntil(cond, { timeoutMs = HANG_MS, everyMs = 5, what = String(cond) } = {}) {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const value = await cond();
