@@ -41,7 +41,7 @@ async function blockedSupervisor(url: string, leaseMs: number) {
           ready: { line: /^ready / },
           onLine: (line) => console.log(line),
           lease: {
-            leaseMs: ${leaseMs}, intervalMs: 100, timeoutMs: 2000, beat: beatTo(${JSON.stringify(url)}),
+            leaseMs: ${leaseMs}, intervalMs: 100, timeoutMs: ${allowance(2_000)}, beat: beatTo(${JSON.stringify(url)}),
             lost: (answer) => {
               if (answer.status !== 200) { say('blocked'); queueMicrotask(block); }
               return httpLost(answer);
@@ -237,7 +237,7 @@ it('H7: an answer that comes in time, but is read late since the event loop was 
         const beat = beatTo(${JSON.stringify(server.url)});
         const task = supervise(member, ['sleep'], {
           lease: {
-            leaseMs: 60_000, intervalMs: 100, timeoutMs: 4_000, forgivenMisses: 5,
+            leaseMs: 60_000, intervalMs: 100, timeoutMs: ${allowance(4_000)}, forgivenMisses: 5,
             beat: (context, signal) => {
               misses.push(context.misses);
               if (misses.length === 4) task.stop();
@@ -247,7 +247,7 @@ it('H7: an answer that comes in time, but is read late since the event loop was 
         });
         process.stdin.once('data', () => {
           console.log('ready {}');
-          const end = performance.now() + 5_500;
+          const end = performance.now() + ${allowance(5_500)};
           while (performance.now() < end);
           process.stdin.destroy();
         });
