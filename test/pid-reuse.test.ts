@@ -100,9 +100,11 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
   }
 
   // Before that kernel a guardian reaps the leader, and signals whoever of its tree is in a group of that number.
-  it.skipIf(older)('G5 a member of the tree that has the number of its dead leader: the ladder is gentle with it', async () => {
-    const cases = await run(
-      `
+  it.skipIf(older)(
+    'G5 a member of the tree that has the number of its dead leader: the ladder is gentle with it',
+    async () => {
+      const cases = await run(
+        `
       const path = folder + '/log', gate = folder + '/gate';
       nodeProcess.execFileSync('mkfifo', [gate]);
       const later = 'read -r go < "$2"; exec "$3" "$1" group "$4"';
@@ -122,12 +124,13 @@ describe.skipIf(reason !== '')('G5 a recycled number is never signalled', () => 
       const heard = readFileSync(path, 'utf8').split('\\n').filter(Boolean);
       results.push({ how: members.some(({ pid }) => pid === group.pid) ? 'member' : '', mode: '', act: 'stop', outcome: report.empty, heard });
       console.log(JSON.stringify(results));`,
-      '',
-    );
-    expect(cases).toMatchObject([{ how: 'member', outcome: true }]);
-    expect(cases[0]?.heard, 'SIGTERM').toContain('15');
-    expect(cases[0]?.heard, 'SIGUSR1 was for the leader’s group, which is gone').not.toContain('10');
-  });
+        '',
+      );
+      expect(cases).toMatchObject([{ how: 'member', outcome: true }]);
+      expect(cases[0]?.heard, 'SIGTERM').toContain('15');
+      expect(cases[0]?.heard, 'SIGUSR1 was for the leader’s group, which is gone').not.toContain('10');
+    },
+  );
 
   it('G5 a Pidfd whose process is gone', async () => {
     const cases = await run(
