@@ -11,6 +11,7 @@ import { childrenOf, isDead, stat, waitUntil } from './support/oracle.js';
 import { hold, member, root, tracer } from './support/paths.mjs';
 import { readReady } from './support/ready.mjs';
 import { startNode } from './support/run-node.js';
+import { allowance } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 
 const scenario = useScenario();
@@ -42,7 +43,7 @@ function subject(where: Where, containment: string, body: string): { source: str
   };
 }
 
-const LIMIT = 5_000;
+const LIMIT = allowance(5_000);
 
 /** The pid of the held call. */
 async function held(child: ChildProcess): Promise<number> {
