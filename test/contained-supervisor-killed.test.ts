@@ -7,7 +7,7 @@ import { inLanes, resultOf } from './support/lanes.js';
 import { alive, killMarked, newMark, stat, waitUntil } from './support/oracle.js';
 import { readReady } from './support/ready.mjs';
 import { startNode } from './support/run-node.js';
-import { scaled } from './support/scale.js';
+import { allowance, scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { sigkillRounds } from './support/sigkill-rounds.mjs';
 import { type End, ends, killed, wait } from './support/supervisor-ends.js';
@@ -17,7 +17,7 @@ const scenario = useScenario();
 const place = usePlace();
 const usable = usableBoxes('contained-supervisor-killed');
 const GRACE_MS = 300;
-const SLACK_MS = 1_000;
+const SLACK_MS = allowance(1_000);
 
 function kill(pid: number, signal: NodeJS.Signals): void {
   try {
