@@ -113,6 +113,7 @@ export class WorkloadProcess {
     // Not group.closed: the channel ends when its reader has read it.
     const outputs = [group.stdout, group.stderr].filter((stream) => stream !== null);
     if (exit !== null) await Promise.allSettled(outputs.map((stream) => finished(stream, { writable: false })));
+    if (exit === null) group.unref(); // whoever survives holds its pipes
     if (exit === null || this.#state === 'spare') channel.destroy();
     return { exit, report, stdout: stdout(), stderr: stderr() };
   }

@@ -41,7 +41,7 @@ Known* find_known(Group& group, const ProcStat& member) {
 // Pin::Members: nothing of ours holds the number itself. It still means our group while one process that was known as a
 // member is unreaped and in it: what else is in the group at that moment is a member too. With the last of them reaped
 // the number may be anybody's, and nobody is signalled by it any more. unsure_: nobody of them was found, but some
-// could not be looked at (a full descriptor table).
+// could not be looked at (a full descriptor table, hidepid=1).
 bool Supervisor::still_ours(const Group& group, ProcFs& proc) {
   unsure_ = false;
   if (group.ref.pin != Pin::Members || group.lost) return true;
@@ -118,7 +118,7 @@ Watched* Supervisor::watch(Group& group, const ProcStat& member, ProcFs& proc) {
   // The number may have been given to another since the scan; from here on the pidfd says who is meant.
   ProcStat again;
   bool same = proc.stat(member.pid, &again) && again.start_time == member.start_time && belongs(group, again, proc);
-  watch_error_ = same ? reaper_->add(fd, {kMember, group.slot, group.generation}) : -ESRCH;
+  watch_error_ = same ? reaper_->add(fd, {kMember, group.slot, group.generation}) : proc.failure();
   if (watch_error_ < 0) {
     close(fd);
     return nullptr;
@@ -179,7 +179,7 @@ void Supervisor::take_spare() {
 
 // One signal to one member that a scan has seen, pinned for as long as that takes; where the descriptor table is full,
 // in the place of the spare descriptor. 0 or a negative errno: -ESRCH also where it is no member any more, -EMFILE also
-// where that could not be looked at.
+// where no descriptor was left to look at that.
 int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, int sig, bool then_continue) {
   bool by_number = numeric(group);
   int fd = by_number ? -1 : sys_pidfd_open(member.pid);
@@ -190,12 +190,10 @@ int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, 
   Fd pidfd(fd);
   int r = by_number || pidfd.valid() ? 0 : fd;
   ProcStat again;
-  if (r == 0 && !proc.stat(member.pid, &again))
-    r = proc.absent() ? -ESRCH : -EMFILE;
-  else if (r == 0 && !(again.start_time == member.start_time && belongs(group, again, proc)))
-    r = -ESRCH;
-  else if (r == 0 && !still_ours(group, proc))
-    r = unsure_ ? -EMFILE : -ESRCH;
+  if (r == 0 && !(proc.stat(member.pid, &again) && again.start_time == member.start_time &&
+                  belongs(group, again, proc) && still_ours(group, proc))) {
+    r = proc.failure();
+  }
   if (r == 0) r = signal_process(pidfd.get(), member.pid, sig);
   if (r == 0 && then_continue) signal_process(pidfd.get(), member.pid, SIGCONT);
   pidfd.reset();
@@ -207,7 +205,7 @@ int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, 
 int Supervisor::signal_known(Group& group, const ProcStat& member) {
   Known* known = find_known(group, member);
   if (known == nullptr) {
-    if (!still_ours(group, proc_)) return unsure_ ? -EMFILE : -ESRCH;
+    if (!still_ours(group, proc_)) return proc_.failure();
     group.known.push({member.pid, member.start_time, 0});
     known = &group.known.back();
   }
@@ -225,7 +223,7 @@ bool Supervisor::signal_members(Group& group) {
   bool any = false;
   ProcStat stat;
   for (size_t i = group.known.size(); i-- > 0;) {
-    if (!is_there(group.known[i], proc_, &stat)) group.known.remove_swap(i);
+    if (!is_there(group.known[i], proc_, &stat) && proc_.absent()) group.known.remove_swap(i);
   }
   int err = 0;
   for (const ProcStat& member : group.found) {

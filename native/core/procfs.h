@@ -47,6 +47,10 @@ class ProcFs {
   // False where it is not there, or cannot be read: then absent() tells which.
   bool stat(pid_t pid, ProcStat* out);
   bool absent() const { return error_ == 0 || error_ == ENOENT || error_ == ESRCH; }
+  // -EMFILE or -ENFILE where the last look had no descriptor, else -ESRCH.
+  int failure() const { return error_ == EMFILE || error_ == ENFILE ? -error_ : -ESRCH; }
+  // The same of any look of the last scan().
+  int scan_failure() const { return scan_failure_; }
 
   // /proc/PID as a descriptor: it goes on meaning this process, whatever becomes of its number. -1 where it is not
   // there.
@@ -75,11 +79,14 @@ class ProcFs {
     pid_t pid;
     ProcStat entry;
     bool whole = true;
+    scan_failure_ = -ESRCH;
     while ((pid = next()) > 0) {
-      if (stat(pid, &entry))
+      if (stat(pid, &entry)) {
         visit(entry);
-      else
-        whole &= absent();  // a full descriptor table hides processes: such a pass proves nothing
+        continue;
+      }
+      whole &= absent();  // a full descriptor table hides processes: such a pass proves nothing
+      if (scan_failure_ == -ESRCH) scan_failure_ = failure();
     }
     return pid == 0 && whole;
   }
@@ -108,6 +115,7 @@ class ProcFs {
   bool spent_ = false;  // to be taken again
   int high_fd_ = -1;
   int error_ = 0;  // errno of the last open
+  int scan_failure_ = 0;
   Vec<char> entries_;
   size_t at_ = 0;
   size_t filled_ = 0;

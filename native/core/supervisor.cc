@@ -103,7 +103,7 @@ SignalResult Supervisor::signal(Group& group, int sig) {
       result.err = -r;
     return result;
   }
-  bool whole = caller_proc_.scan([&](const ProcStat& process) {
+  caller_proc_.scan([&](const ProcStat& process) {
     if (!process.alive() || !belongs(group, process, caller_proc_)) return;
     int r = signal_once(group, process, caller_proc_, sig, false);
     if (r == 0)
@@ -111,10 +111,11 @@ SignalResult Supervisor::signal(Group& group, int sig) {
     else if (r != -ESRCH)
       result.err = -r;
   });
+  int missed = -caller_proc_.scan_failure();
   if (result.target == Target::Members)
     result.err = 0;
-  else if (result.err == 0 && !whole && caller_proc_.usable())
-    result.err = EMFILE;  // who was not looked at may live
+  else if (result.err == 0 && missed != ESRCH && (group.lost || probe_group(group.ref) != -ESRCH))
+    result.err = missed;  // who was not looked at may live
   return result;
 }
 

@@ -17,7 +17,7 @@ constexpr uint64_t kVm = 0x100, kPidfd = 0x1000;  // CLONE_ flags
 
 // One child at a time runs on it. No guard page, which would cost two more calls: the build refuses a frame of the
 // child's half that comes near this size.
-// Not page-aligned, so that the few variables beside it need no page of their own.
+// The linker scripts (sections.ld) give it pages of its own, by its name.
 alignas(16) char g_child_stack[20 * 1024];
 
 }  // namespace

@@ -3,7 +3,7 @@
 //   started with the default environment, so that no survivor is anonymous. /proc shows the environment that exec was
 //   given: a process never bears the mark it gives to its children.
 // - LD_PRELOAD (a sanitizer's runtime, needed by Node for the addon) is put aside, so that members do not load it.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { build } from './paths.mjs';
 
 export const MARK = 'PROCGROUP_TEST_MARK';
@@ -39,7 +39,9 @@ export function preparePreloading() {
   if (process.env[PRELOAD] === undefined) return;
   mkdirSync(`${build}preloading`, { recursive: true });
   const script = `#!/bin/sh\nLD_PRELOAD=$${PRELOAD} exec ${process.execPath} "$@"\n`;
-  writeFileSync(`${build}preloading/node`, script, { mode: 0o755 });
+  // Moved into its place: another run may be using it.
+  writeFileSync(`${build}preloading/node.${process.pid}`, script, { mode: 0o755 });
+  renameSync(`${build}preloading/node.${process.pid}`, `${build}preloading/node`);
 }
 
 process.env[MARK] = newMark().id;
