@@ -70,13 +70,16 @@ function startGroup(plan: SpawnPlan): Promise<ProcessGroup> {
       if (type === Row.Spawned) {
         const payload = row.payload();
         const streams = openStreams(plan, payload?.fds ?? []);
-        const group = makeHandle(plan, row, ticket, payload?.leaf ?? '', streams);
-        if (plan.signal?.aborted) {
-          // It fired while this news was on its way: spawn has not settled yet, so nothing may be left of it.
+        const open = streams instanceof Error ? null : streams;
+        const group = makeHandle(plan, row, ticket, payload?.leaf ?? '', open);
+        // It fired while this news was on its way: spawn has not settled yet, so nothing may be left of it.
+        const aborted = plan.signal?.aborted ? new AbortError(plan.signal.reason) : null;
+        const unwanted = aborted ?? (streams instanceof Error ? streams : null);
+        if (unwanted) {
           void group
             .kill()
-            .then(() => streams?.close())
-            .then(() => fail(new AbortError(plan.signal?.reason)));
+            .then(() => open?.close())
+            .then(() => fail(unwanted));
         } else {
           if (plan.signal) group.follow(plan.signal);
           returned(true);
@@ -108,8 +111,16 @@ function traceOf(plan: SpawnPlan): Trace<SpawnMessage> | undefined {
   return new Trace(channels.spawn, { file, argv: plan.argv.split('\0'), cwd, isolation, containment });
 }
 
-function openStreams(plan: SpawnPlan, fds: number[]): ChildStreams | null {
-  return fds.length === 0 ? null : new ChildStreams(fds, plan.stdio.files.length, plan.drainMs);
+/** An error where Node's permission model refuses sockets, ours of pipes among them: it does so for all of them. */
+function openStreams(plan: SpawnPlan, fds: number[]): ChildStreams | Error | null {
+  if (fds.length === 0) return null;
+  try {
+    return new ChildStreams(fds, plan.stdio.files.length, plan.drainMs);
+  } catch (error) {
+    for (const fd of fds) if (fd >= 0) fs().closeSync(fd);
+    const { message, code = 'ERR_ACCESS_DENIED' } = error as NodeJS.ErrnoException;
+    return new SpawnError(`spawn ${plan.file}: pipes: ${message}`, { code, stage: 'stdio' }, { cause: error });
+  }
 }
 
 function makeHandle(plan: SpawnPlan, row: RowView, ticket: number, leaf: string, streams: ChildStreams | null) {

@@ -25,7 +25,13 @@ export function sourcesHash() {
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
   const recipes = ['build-guardian', 'native-recipe', 'prebuild', 'protocol-build', 'zig'];
-  const files = [...below('native'), ...below('scripts/toolchain'), 'binding.gyp', 'package.json', ...recipes.map((name) => `scripts/${name}.mjs`)];
+  const files = [
+    ...below('native'),
+    ...below('scripts/toolchain'),
+    'binding.gyp',
+    'package.json',
+    ...recipes.map((name) => `scripts/${name}.mjs`),
+  ];
   return sha256(
     ...files.sort().flatMap((name) => {
       const content = readFileSync(join(root, name));

@@ -184,15 +184,29 @@ describe.each(nodes)('the preload on %s', (node) => {
         }
       };
       const [a, b] = [told(node), told(ours)];
-      console.log(JSON.stringify({ same: JSON.stringify(a) === JSON.stringify(b), a, b }));`;
+      const { spawn } = await import('procgroup');
+      const pipes = await spawn('true').then(() => 'started', ({ name, code, stage, cause }) => [name, code, stage, cause?.permission]);
+      const none = await spawn('true', { stdio: 'ignore' }).then(() => 'started', ({ code }) => code);
+      console.log(JSON.stringify({ same: JSON.stringify(a) === JSON.stringify(b), a, b, pipes, none }));`;
     const old = (await run('v.cjs', 'console.log(process.versions.node.split(".")[0])')) === 20;
     const model = old ? ['--experimental-permission'] : ['--permission', '--allow-addons'];
     const flags = [...model, '--allow-fs-read=*', '--no-warnings'];
     const denied = await run('a.mjs', source, flags);
     expect(denied).toMatchObject({ same: true, a: { code: 'ERR_ACCESS_DENIED', permission: 'ChildProcess' } });
-    const allowed = await run('a.mjs', source, [...flags, '--allow-child-process', '--allow-worker']);
+    const some = [...flags, '--allow-child-process', '--allow-worker'];
+    const guarded =
+      (await run('n.cjs', 'console.log(Number(process.allowedNodeEnvironmentFlags.has("--allow-net")))')) === 1;
+    const allowed = await run('a.mjs', source, guarded ? [...some, '--allow-net'] : some);
     // Node 20 loads no addon under it.
-    expect(allowed).toMatchObject({ a: 'started', b: old ? { code: 'ERR_ADDON_REFUSED' } : 'started' });
+    const b = old ? { code: 'ERR_ADDON_REFUSED' } : 'started';
+    expect(allowed).toMatchObject({ a: 'started', b, ...(old ? {} : { pipes: 'started', none: 'started' }) });
+    if (!guarded) return;
+    // Some releases of Node 26 want --allow-net for any socket, a pipe's too.
+    const unopened = (await run('a.mjs', source, some)) as Record<string, unknown>;
+    expect(unopened).toMatchObject({ a: 'started', none: 'started' });
+    if (unopened.pipes === 'started') return expect(unopened.b).toBe('started');
+    expect(unopened.b).toMatchObject({ code: 'ERR_ACCESS_DENIED', permission: 'Net' });
+    expect(unopened.pipes).toEqual(['SpawnError', 'ERR_ACCESS_DENIED', 'stdio', 'Net']);
   });
 
   it(`another runtime: a typed error of the call, not of the import${versionOf(node)}`, async () => {

@@ -64,6 +64,7 @@ export function startNow(ticket: number, request: HandleRequest, plan: HandlePla
     if (errno === undefined) throw error;
     return { error: errno, stage: 0, id: 0, pid: 0 }; // no descriptor or thread for it: as a fork that is refused
   }
+  refuseUnopenable(request);
   const { uid, gid } = request;
   const args = Array.isArray(request.args) ? request.args : [];
   const pairs = withPreload(Array.isArray(request.envPairs) ? request.envPairs : undefined);
@@ -93,6 +94,12 @@ export function startNow(ticket: number, request: HandleRequest, plan: HandlePla
   if (error < 0 && stageName(stage) === 'guardian') guardianFailed(plan.guardian, errorName(error));
   if (error !== EMFILE && error !== ENFILE) openStreams(request, fds);
   return { error, stage, id, pid };
+}
+
+/** Node's permission model may refuse to open pipes. It says so to any descriptor, and none is open at -1: EBADF otherwise. */
+function refuseUnopenable({ stdio }: HandleRequest): void {
+  if ((process as { permission?: unknown }).permission === undefined) return;
+  for (const entry of stdio) entry?.handle?.open(-1);
 }
 
 function openStreams({ stdio }: HandleRequest, fds: readonly number[]): void {
