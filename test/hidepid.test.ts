@@ -95,6 +95,24 @@ describe.skipIf(reason !== '')('G7 members that cannot be seen', () => {
     expect(report, JSON.stringify(report)).toMatchObject({ empty: true, survivors: [], evidence: 'esrch' });
   });
 
+  // There files of strangers are refused: EPERM, where a full descriptor table is EMFILE.
+  it('G7 hidepid=1: signal() reaches members, and calls an ended group gone', async () => {
+    const source = `
+      const started = await spawn(member, ['-r', '3', 'leader-exits-first'], {
+        containment: 'leader', stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+      const { members } = await readReady(started.stdio[3]);
+      const last = members.at(-1);
+      await started.gone;
+      const group = await attach(started.pgid);
+      const told = [group.signal('SIGCONT')];
+      process.kill(last, 'SIGKILL');
+      while (oracle.stat(last) !== null); // nothing is told to a loop that does not turn
+      told.push(group.signal('SIGCONT'));
+      console.log(JSON.stringify(told));`;
+    const via = hidden('hidepid=1');
+    expect(await runNodeJson({ source }, { env: scenario.env, via })).toEqual(['members', 'gone']);
+  });
+
   it('G7 control: where /proc shows everybody, it is named', async () => {
     const { report, root } = await stopWith('hidepid=0', 'unreaped-member', 'spawn');
     expect(report).toMatchObject({ empty: false, survivors: [{ pid: root, error: 'EPERM' }] });
