@@ -134,10 +134,10 @@ it('T8: signal() to members that cannot be looked at is EMFILE, and does not cal
     await group.gone;
     const attached = await attach(group.pgid, { teardown: [] });
     const script = 'limit() { prlimit --pid "$1" --nofile="$2": && echo "ready {}" && read -r line; }; limit "$1" 3; limit "$1" 96';
-    const limits = nodeProcess.spawn('sh', ['-c', script, 'sh', String(process.pid)], { stdio: ['pipe', 'pipe', 'inherit'] });
     const told = [];
     const tell = () => { try { told.push(attached.signal('SIGCONT')); } catch ({ name, code }) { told.push(name + ' ' + code); } };
     tell();
+    const limits = nodeProcess.spawn('sh', ['-c', script, 'sh', String(process.pid)], { stdio: ['pipe', 'pipe', 'inherit'] });
     await readReady(limits.stdout);
     tell();
     limits.stdin.write('\\n');
