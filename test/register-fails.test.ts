@@ -4,10 +4,11 @@ import { expect, it } from 'vitest';
 import { inLanes, resultOf } from './support/lanes.js';
 import { deny, tracer } from './support/paths.mjs';
 import { runNodeJson } from './support/run-node.js';
+import { allowance } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 
 const scenario = useScenario();
-const SLOW_MS = 1_500;
+const SLOW_MS = allowance(1_500);
 
 /** The descriptors of the engine that a second group of the same kind gets: numbers are given out from the lowest. */
 async function descriptors(containment: string): Promise<Record<string, number[]>> {
@@ -51,7 +52,7 @@ async function see([containment, kind, comm]: (typeof cases)[number]): Promise<{
     order.push('second');
     const { name, code, stage } = await first;
     await second.kill();
-    await oracle.waitUntil(() => oracle.childrenOf().length === 0, { timeoutMs: 8_000, what: 'nobody is left' });
+    await oracle.waitUntil(() => oracle.childrenOf().length === 0, { what: 'nobody is left' });
     const fds = oracle.openFds().filter(({ fd, target }) => fd >= 1024 && /pidfd|socket/.test(target)).length;
     console.log(JSON.stringify({ error: { name, code, stage }, order, otherMs, children: 0, fds }));`;
   const number = (await descriptors(containment))[kind]?.[0] ?? 0;
