@@ -111,14 +111,14 @@ function traceOf(plan: SpawnPlan): Trace<SpawnMessage> | undefined {
   return new Trace(channels.spawn, { file, argv: plan.argv.split('\0'), cwd, isolation, containment });
 }
 
-/** An error where Node's permission model refuses sockets, ours of pipes among them: it does so for all of them. */
+/** An error where Node refuses to open them, as its permission model may: then their descriptors are closed. */
 function openStreams(plan: SpawnPlan, fds: number[]): ChildStreams | Error | null {
   if (fds.length === 0) return null;
   try {
     return new ChildStreams(fds, plan.stdio.files.length, plan.drainMs);
   } catch (error) {
-    for (const fd of fds) if (fd >= 0) fs().closeSync(fd);
-    const { message, code = 'ERR_ACCESS_DENIED' } = error as NodeJS.ErrnoException;
+    const { message, code } = error as NodeJS.ErrnoException;
+    if (code === undefined) return error as Error;
     return new SpawnError(`spawn ${plan.file}: pipes: ${message}`, { code, stage: 'stdio' }, { cause: error });
   }
 }

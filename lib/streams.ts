@@ -44,11 +44,18 @@ export class ChildStreams {
     this.closed = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    this.stdio = Array.from({ length: count }, (_, i) => {
-      const fd = fds[i] ?? -1;
-      if (fd < 0) return null;
-      return i === 0 ? openInput(fd) : this.#openOutput(fd, i > 2);
-    });
+    this.stdio = [];
+    try {
+      for (let i = 0; i < count; i++) {
+        const fd = fds[i] ?? -1;
+        this.stdio.push(fd < 0 ? null : i === 0 ? openInput(fd) : this.#openOutput(fd, i > 2));
+      }
+    } catch (error) {
+      // A socket closes its own; the one that failed has not taken its descriptor.
+      for (const fd of fds.slice(this.stdio.length)) if (fd >= 0) fs().closeSync(fd);
+      for (const stream of this.stdio) stream?.destroy();
+      throw error;
+    }
   }
 
   #openOutput(fd: number, duplex: boolean): Socket {

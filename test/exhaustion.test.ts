@@ -113,7 +113,7 @@ it('T8: members that are signalled one by one are all reached, though few descri
     // The engine's own thread may have been looking while the table was filled.
     while (target === undefined) {
       await fillAround(attached);
-      try { target = attached.signal('SIGCONT'); } catch (error) { if (error.code !== 'EMFILE') throw error; free(1); }
+      try { target = attached.signal('SIGCONT'); } catch (error) { if (error.code !== 'EMFILE') throw error; }
     }
     process.kill(tree.mechanism.guardianPid, 'SIGKILL');
     const reports = await Promise.all([session.stop(), tree.gone, attached.stop()]);

@@ -52,7 +52,7 @@ async function see([containment, kind, comm]: (typeof cases)[number]): Promise<{
     order.push('second');
     const { name, code, stage } = await first;
     await second.kill();
-    await oracle.waitUntil(() => oracle.childrenOf().length === 0, { what: 'nobody is left' });
+    await oracle.waitUntil(() => oracle.childrenOf().length === 0, { timeoutMs: ${allowance(8_000)}, what: 'nobody is left' });
     const fds = oracle.openFds().filter(({ fd, target }) => fd >= 1024 && /pidfd|socket/.test(target)).length;
     console.log(JSON.stringify({ error: { name, code, stage }, order, otherMs, children: 0, fds }));`;
   const number = (await descriptors(containment))[kind]?.[0] ?? 0;
