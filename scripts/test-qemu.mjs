@@ -58,13 +58,13 @@ async function test(folder) {
   const kernel = values.kernel ?? debianKernel(downloadsIn(folder), arch).kernel;
   const image = join(folder, 'root');
   const label = `kernel of ${basename(kernel)}`;
-  const scale = process.env.PROCGROUP_TEST_SCALE;
+  const named = ['PROCGROUP_TEST_SCALE', 'PROCGROUP_TEST_SLOWNESS'].filter((name) => process.env[name]);
   layOut({
     image,
     busybox: values.busybox,
     addPrograms,
     environment: {
-      ...(scale ? { PROCGROUP_TEST_SCALE: scale } : {}),
+      ...Object.fromEntries(named.map((name) => [name, process.env[name]])),
       NO_COLOR: '1',
       PROCGROUP_RESULTS: '/tmp/results',
       PROCGROUP_RESULTS_LABEL: label,

@@ -5,7 +5,7 @@ import { spawn } from '../dist/index.js';
 import { announce, boxed, useControllers, usePlace, whyNoCgroup, whyNoController } from './support/boxes.js';
 import { waitUntil } from './support/oracle.js';
 import { member } from './support/paths.mjs';
-import { allowance } from './support/scale.js';
+import { allowance, scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 
 const reason = announce('cgroup-limits-hit', whyNoCgroup());
@@ -44,7 +44,7 @@ describe.skipIf(reason !== '')('limits that are hit', () => {
   it.skipIf(!has.pids)('E2: a fork bomb under pids.max is at zero within 2 s', async () => {
     handDown('pids');
     const group = await spawn('/bin/sh', ['-c', 'b() { b | b & }; b; exec sleep 300'], {
-      ...boxed('cgroup', place, { pidsMax: 1_000 }),
+      ...boxed('cgroup', place, { pidsMax: Math.max(100, scaled(1_000)) }),
       env: scenario.env,
       stdio: 'ignore',
       teardown: [{ signal: 'SIGTERM', graceMs: 50 }],

@@ -61,7 +61,10 @@ describe('programs under the preload', () => {
     program.stdout?.on('data', (chunk) => {
       text += chunk;
     });
-    await waitUntil(() => /app (EngineHandle|Process)/.test(text), { timeoutMs: 30_000, what: 'the word of the app' });
+    await waitUntil(() => /app (EngineHandle|Process)/.test(text), {
+      timeoutMs: allowance(30_000),
+      what: 'the word of the app',
+    });
     expect(text).toContain('app EngineHandle');
     program.kill('SIGKILL');
     await new Promise((resolve) => program.once('exit', resolve));

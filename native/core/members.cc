@@ -41,13 +41,15 @@ Known* find_known(Group& group, const ProcStat& member) {
 // Pin::Members: nothing of ours holds the number itself. It still means our group while one process that was known as a
 // member is unreaped and in it: what else is in the group at that moment is a member too. With the last of them reaped
 // the number may be anybody's, and nobody is signalled by it any more. unsure_: nobody of them was found, but some
-// could not be looked at (a full descriptor table, hidepid=1).
+// could not be looked at (a full descriptor table, hidepid=1); unsure_failure_: as ProcFs::failure(), of any of them.
 bool Supervisor::still_ours(const Group& group, ProcFs& proc) {
   unsure_ = false;
+  unsure_failure_ = -ESRCH;
   if (group.ref.pin != Pin::Members || group.lost) return true;
   ProcStat stat;
   auto missed = [&] {
     unsure_ |= !proc.absent();
+    if (unsure_failure_ == -ESRCH) unsure_failure_ = proc.failure();
     return false;
   };
   auto in_group = [&](pid_t pid, int pidfd) {
@@ -190,9 +192,12 @@ int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, 
   Fd pidfd(fd);
   int r = by_number || pidfd.valid() ? 0 : fd;
   ProcStat again;
-  if (r == 0 && !(proc.stat(member.pid, &again) && again.start_time == member.start_time &&
-                  belongs(group, again, proc) && still_ours(group, proc))) {
-    r = proc.failure();
+  if (r == 0) {
+    bool same = proc.stat(member.pid, &again) && again.start_time == member.start_time && belongs(group, again, proc);
+    if (!same)
+      r = proc.failure();
+    else if (!still_ours(group, proc))
+      r = unsure_failure_;
   }
   if (r == 0) r = signal_process(pidfd.get(), member.pid, sig);
   if (r == 0 && then_continue) signal_process(pidfd.get(), member.pid, SIGCONT);
@@ -205,7 +210,7 @@ int Supervisor::signal_once(Group& group, const ProcStat& member, ProcFs& proc, 
 int Supervisor::signal_known(Group& group, const ProcStat& member) {
   Known* known = find_known(group, member);
   if (known == nullptr) {
-    if (!still_ours(group, proc_)) return proc_.failure();
+    if (!still_ours(group, proc_)) return unsure_failure_;
     group.known.push({member.pid, member.start_time, 0});
     known = &group.known.back();
   }

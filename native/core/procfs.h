@@ -75,11 +75,11 @@ class ProcFs {
   // Calls visit(stat) for every process once, in one pass. False: the pass could not be completed.
   template <typename Visit>
   bool scan(Visit visit) {
+    scan_failure_ = -ESRCH;
     if (!rewind()) return false;
     pid_t pid;
     ProcStat entry;
     bool whole = true;
-    scan_failure_ = -ESRCH;
     while ((pid = next()) > 0) {
       if (stat(pid, &entry)) {
         visit(entry);
@@ -115,7 +115,7 @@ class ProcFs {
   bool spent_ = false;  // to be taken again
   int high_fd_ = -1;
   int error_ = 0;  // errno of the last open
-  int scan_failure_ = 0;
+  int scan_failure_ = -ESRCH;
   Vec<char> entries_;
   size_t at_ = 0;
   size_t filled_ = 0;

@@ -204,6 +204,7 @@ class Supervisor {
   Fd spare_;             // its place is lent for one signal where the descriptor table is full
   int watch_error_ = 0;  // of the last watch()
   bool unsure_ = false;  // of the last still_ours()
+  int unsure_failure_ = 0;
   bool census_due_ = false;
   bool sweep_due_ = false;
   bool scanning_ = false;  // the loop looks at groups without the lock

@@ -97,7 +97,9 @@ export const cases = {
     writeFileSync(`${folder}/in-cwd`, '#!/bin/sh\necho here\n', { mode: 0o755 });
     return watch(cp.spawn('in-cwd', [], { env: { PATH: '/nowhere:' }, cwd: folder }));
   },
-  'a script without a first line': ({ cp, watch, folder }) => {
+  // Node's own does not run it where it is linked with musl.
+  'a script without a first line': ({ cp, watch, folder, musl }) => {
+    if (musl) return null;
     writeFileSync(`${folder}/plain`, 'echo plain "$@"\n', { mode: 0o755 });
     return watch(cp.spawn(`${folder}/plain`, ['a b', 'c']));
   },

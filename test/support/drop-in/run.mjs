@@ -49,6 +49,7 @@ for (const [name, body] of Object.entries(cases)) {
       which,
       node: process.execPath,
       uv: Number.parseFloat(process.versions.uv),
+      musl: process.report.getReport().header.glibcVersionRuntime === undefined,
       ...paths,
     });
   } catch (error) {

@@ -4,9 +4,9 @@
 //   held: the tracee does not run. Its parent hears nothing of that, as it would of a SIGSTOP.
 // Prints `ready {json}` once attached. The tracee is let go when this program ends. ptrace(2).
 //
-// Or one that slows ends down: tracer slow-exit COMM MS command [args]
-//   runs the command; whoever descends from it and is called COMM stops for MS milliseconds when it ends. Exits as it
-//   did.
+// Or one that keeps the dead: tracer keep-dead command [args]
+//   runs the command; each child of it stays a zombie that it cannot wait for, until this program gets SIGUSR1. Exits
+//   as it did.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,76 +14,90 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/types.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static long long now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
-static int is_called(int pid, const char* comm) {
-  char path[40], name[32] = "";
-  snprintf(path, sizeof path, "/proc/%d/comm", pid);
+static int is_child_of(int parent, int pid) {
+  char path[40], line[512] = "";
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
   FILE* file = fopen(path, "re");
   if (file == NULL) return 0;
-  if (fgets(name, sizeof name, file) == NULL) name[0] = 0;
+  if (fgets(line, sizeof line, file) == NULL) line[0] = 0;
   fclose(file);
-  name[strcspn(name, "\n")] = 0;
-  return strcmp(name, comm) == 0;
+  const char* end = strrchr(line, ')');  // of the name, which may hold anything
+  int ppid = 0;
+  return end != NULL && sscanf(end, ") %*c %d", &ppid) == 1 && ppid == parent;
 }
 
-static int slow_exit(const char* comm, int ms, char** command) {
-  struct {
-    int pid;
-    long long until;
-  } slow[64];
-  int count = 0, first = 1;
+static int tracees[256];
+static int count;
+static volatile sig_atomic_t let_go;
+
+static void on_usr1(int sig) {
+  (void)sig;
+  let_go = 1;
+}
+
+static void add(int pid) {
+  if (count < 256) tracees[count++] = pid;
+}
+
+// The news of one tracee, whom nobody has waited for yet. Not of all at once: a zombie that is kept would hide the
+// others.
+static int has_news(int tracee, int parent) {
+  siginfo_t info = {.si_pid = 0};
+  if (waitid(P_PID, (id_t)tracee, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) != 0) return -1;
+  if (info.si_pid == 0) return 0;
+  int ended = info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+  return !ended || let_go || !is_child_of(parent, tracee);
+}
+
+static int keep_dead(char** command) {
+  signal(SIGUSR1, on_usr1);
   int child = fork();
   if (child == 0) {
     raise(SIGSTOP);
     execvp(command[0], command);
     _exit(127);
   }
-  int status;
-  long options = PTRACE_O_TRACEEXIT | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+  int status, first = 1;
+  long options = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
   if (child < 0 || waitpid(child, &status, WUNTRACED) != child) return 125;
   if (ptrace(PTRACE_SEIZE, child, NULL, (void*)options) != 0) return 124;
   kill(child, SIGCONT);
   alarm(300);
+  add(child);
   for (;;) {
-    int pid = waitpid(-1, &status, __WALL | WNOHANG);
-    if (pid < 0) return 126;
+    int news = 0;
     for (int i = count; i-- > 0;) {
-      if (slow[i].until > now_ms()) continue;
-      ptrace(PTRACE_CONT, slow[i].pid, NULL, NULL);
-      slow[i] = slow[--count];
+      int pid = tracees[i];
+      int r = has_news(pid, child);
+      if (r == 0) continue;
+      news = 1;
+      if (r < 0 || waitpid(pid, &status, __WALL | WNOHANG) != pid) status = 0;
+      if (WIFEXITED(status) || WIFSIGNALED(status)) {
+        tracees[i] = tracees[--count];
+        if (pid != child) continue;
+        if (r < 0) return 126;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      }
+      int event = status >> 16, sig = WSTOPSIG(status);
+      unsigned long born;
+      int birth = event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK;
+      if (birth && ptrace(PTRACE_GETEVENTMSG, pid, NULL, &born) == 0) add((int)born);
+      if (event == PTRACE_EVENT_STOP && sig != SIGTRAP && !first)
+        ptrace(PTRACE_LISTEN, pid, NULL, NULL);
+      else
+        ptrace(PTRACE_CONT, pid, NULL, (void*)(long)(event == 0 ? sig : 0));
+      first = 0;
     }
-    if (pid == 0) {
-      poll(NULL, 0, 1);
-      continue;
-    }
-    if (WIFEXITED(status) || WIFSIGNALED(status)) {
-      if (pid != child) continue;
-      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    }
-    int event = status >> 16, sig = WSTOPSIG(status);
-    if (event == PTRACE_EVENT_EXIT && is_called(pid, comm) && count < 64) {
-      slow[count].pid = pid;
-      slow[count++].until = now_ms() + ms;
-    } else if (event == PTRACE_EVENT_STOP && sig != SIGTRAP && !first) {
-      ptrace(PTRACE_LISTEN, pid, NULL, NULL);
-    } else {
-      ptrace(PTRACE_CONT, pid, NULL, (void*)(long)(event == 0 ? sig : 0));
-    }
-    first = 0;
+    if (!news) poll(NULL, 0, 1);
   }
 }
 
 int main(int argc, char** argv) {
-  if (argc > 4 && strcmp(argv[1], "slow-exit") == 0) return slow_exit(argv[2], atoi(argv[3]), argv + 4);
+  if (argc > 2 && strcmp(argv[1], "keep-dead") == 0) return keep_dead(argv + 2);
   int exit_stop = argc > 2 && strcmp(argv[1], "exit-stop") == 0;
   int held = argc > 2 && strcmp(argv[1], "held") == 0;
   if (argc < 3 || (!exit_stop && !held && strcmp(argv[1], "no-wait") != 0)) {
