@@ -2,9 +2,11 @@
 // checks. Usage: npm run test:fuzz -- [--seconds N] [--merge]
 // Starts from test/fuzz/corpus. What it finds goes to test/.build/fuzz; --merge afterwards makes the corpus of both again, as
 // small as its coverage allows. Needs clang 19 with its runtimes (Debian packages clang-19 and libclang-rt-19-dev).
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { root, run } from './support.mjs';
 
@@ -50,6 +52,17 @@ if (status !== 0) {
   process.exit(status);
 }
 
+/** Runs it, and shows what it says without the hundred words that it recommends for a dictionary. */
+async function fuzz(args) {
+  const child = spawn(fuzzer, args, { cwd: root, stdio: ['ignore', 'inherit', 'pipe'] });
+  const ended = once(child, 'close');
+  for await (const line of createInterface(child.stderr)) {
+    if (!/^(#{6} .*dictionary|".*" # Uses: \d+$)/.test(line)) console.error(line);
+  }
+  const [code] = await ended;
+  return code ?? 1;
+}
+
 // Without the line for each new input: a crash, and the figures of the end, are printed all the same.
 const limits = [
   '-verbosity=0',
@@ -59,7 +72,7 @@ const limits = [
   '-rss_limit_mb=2048',
   `-artifact_prefix=${folder}/`,
 ];
-status = run(fuzzer, [...limits, `-max_total_time=${seconds}`, '-print_final_stats=1', grown, corpus]);
+status = await fuzz([...limits, `-max_total_time=${seconds}`, '-print_final_stats=1', grown, corpus]);
 if (status === 0 && values.merge) {
   const smaller = join(folder, 'smaller');
   rmSync(smaller, { recursive: true, force: true });

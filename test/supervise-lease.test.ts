@@ -34,6 +34,8 @@ async function blockedSupervisor(url: string, leaseMs: number) {
       source: `
         const { supervise, httpLost } = await import(paths.dist + 'supervise.js');
         const { beatTo } = await import(paths.root + 'test/support/beat.mjs');
+        // The first request is the slowest by far, and the lease does not wait for it.
+        await beatTo(${JSON.stringify(url)})(null, AbortSignal.timeout(60_000));
         const say = (text) => nodeFs.writeSync(1, text + ' ' + Date.now() + '\\n');
         const block = () => { const end = performance.now() + ${BLOCK}; while (performance.now() < end); say('free'); };
         const task = supervise(member, ['grandchild-ignores-term'], {
