@@ -92,7 +92,7 @@ describe.each(boxes.filter((box) => usable.includes(box)))('under %s', (box) => 
     expect(performance.now() - at).toBeLessThan(GRACE_MS + 3 * SLACK_MS);
   });
 
-  const rounds = Math.max(4, scaled(20));
+  const rounds = Math.max(8, scaled(20));
   it(
     `S5: ${rounds} times SIGKILL at a random moment of three groups: no survivor, no guardian, no leaf`,
     async () => {

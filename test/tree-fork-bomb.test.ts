@@ -6,11 +6,12 @@ import { asBombUid, bombIdentity, killBombUid, ofBombUid, sharedFile } from './s
 import { waitUntil } from './support/oracle.js';
 import { readReady } from './support/ready.mjs';
 import { startNode } from './support/run-node.js';
+import { allowance } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { startTree, stepSignals, treeactor } from './support/trees.js';
 import { whyNoMixedUids } from './support/unprivileged.js';
 
-const BOUND_MS = 5_000;
+const BOUND_MS = allowance(5_000);
 const teardown = [{ signal: 'SIGTERM', graceMs: 50 }] as const;
 const gone = { empty: true, cause: 'stop', evidence: 'echild', covers: 'tree', survivors: [] };
 
@@ -25,6 +26,7 @@ describe.skipIf(reason !== '')('E2: a fork bomb', () => {
     scenario.defer(killBombUid);
     const { group } = await startTree(scenario, 'treeactor', ['bomb', shared.path, '520'], {
       teardown,
+      killWaitMs: allowance(2_000),
       ...bombIdentity,
       rlimits: { nproc: 500 },
     });

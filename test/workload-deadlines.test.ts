@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { runWorkload, WorkloadError, WorkloadPool } from '../dist/workload.js';
 import { member } from './support/paths.mjs';
 import { runNodeJson } from './support/run-node.js';
-import { scaled } from './support/scale.js';
+import { allowance, scaled } from './support/scale.js';
 import { useScenario } from './support/scenario.js';
 import { rejection, work, workloads } from './support/workloads.js';
 
@@ -53,7 +53,8 @@ describe('T6 deadlines', () => {
     const pool = new WorkloadPool({ env: scenario.env, preload: [workloads] });
     await pool.ready();
     const payload = { file: '/dev/null', answer: 'reason' };
-    const told = await rejection(pool.run(workloads, payload, { exportName: 'heeds', timeoutMs: 2_500 }));
+    const options = { exportName: 'heeds', timeoutMs: 2_500, abortGraceMs: allowance(1_000) };
+    const told = await rejection(pool.run(workloads, payload, options));
     await pool.close();
     expect(told).toBeInstanceOf(WorkloadError);
     expect(told).toMatchObject({ code: 'ERR_WORKLOAD_TIMEOUT', exit: { code: 0 } });

@@ -27,7 +27,7 @@ function readers() {
   return [...found.values()].filter((parent) => !found.has(parent)).length;
 }
 
-/** One worker's life. Gives what it printed, and how many readers were there while it still ran. */
+/** One worker's life. Gives what it printed, and how many readers there were at most while it ran. */
 async function worker(name, end, report = false) {
   const program = fileURLToPath(new URL(`${name}.mjs`, import.meta.url));
   const env = { ...markedEnv(mark), PROCGROUP_REPORT: report ? '1' : '0' };
@@ -36,14 +36,19 @@ async function worker(name, end, report = false) {
     stdio: ['ignore', 'pipe', report ? 'pipe' : 'inherit'],
   });
   const seen = { stdout: '', stderr: '', during: 0 };
+  const look = () => {
+    seen.during = Math.max(seen.during, readers());
+  };
+  const looking = setInterval(look, 20);
   child.stdout.on('data', (text) => {
-    seen.during = readers();
+    look();
     seen.stdout += text;
   });
   child.stderr?.on('data', (text) => {
     seen.stderr += text;
   });
   await once(child, 'close');
+  clearInterval(looking);
   return seen;
 }
 

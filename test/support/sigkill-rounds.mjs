@@ -74,8 +74,10 @@ export async function sigkillRounds(rounds, { lanes = 2, onRound = () => {}, ...
   let next = 0;
   const lane = async () => {
     while (next < rounds) {
-      next += 1;
-      const result = await sigkillRound(more);
+      const round = next++;
+      // Spread over the span: a few rounds would else come too early all of them.
+      const random = () => (round + Math.random()) / rounds;
+      const result = await sigkillRound({ random, ...more });
       results.push(result);
       onRound(result, results.length);
     }

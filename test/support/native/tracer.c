@@ -8,7 +8,6 @@
 //   runs the command; each child of it stays a zombie that it cannot wait for, until this program gets SIGUSR1. Exits
 //   as it did.
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +33,8 @@ static int tracees[256];
 static int count;
 static volatile sig_atomic_t let_go;
 
-static void on_usr1(int sig) {
-  (void)sig;
-  let_go = 1;
+static void on_signal(int sig) {
+  if (sig == SIGUSR1) let_go = 1;
 }
 
 static void add(int pid) {
@@ -54,9 +52,17 @@ static int has_news(int tracee, int parent) {
 }
 
 static int keep_dead(char** command) {
-  signal(SIGUSR1, on_usr1);
+  // Both are let in only while it sleeps: no news are slept through.
+  sigset_t news_come, before;
+  sigemptyset(&news_come);
+  sigaddset(&news_come, SIGCHLD);
+  sigaddset(&news_come, SIGUSR1);
+  signal(SIGCHLD, on_signal);
+  signal(SIGUSR1, on_signal);
+  sigprocmask(SIG_BLOCK, &news_come, &before);
   int child = fork();
   if (child == 0) {
+    sigprocmask(SIG_SETMASK, &before, NULL);
     raise(SIGSTOP);
     execvp(command[0], command);
     _exit(127);
@@ -92,7 +98,7 @@ static int keep_dead(char** command) {
         ptrace(PTRACE_CONT, pid, NULL, (void*)(long)(event == 0 ? sig : 0));
       first = 0;
     }
-    if (!news) poll(NULL, 0, 1);
+    if (!news) sigsuspend(&before);
   }
 }
 
