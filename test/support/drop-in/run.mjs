@@ -34,6 +34,8 @@ subscribe('child_process', ({ process: child }) => {
   });
 });
 
+const musl = process.report.getReport().header.glibcVersionRuntime === undefined;
+
 /** What the two modules cannot have in common: where the files of a run are. */
 const same = (text) => text.replaceAll(folder, '<folder>').replaceAll(paths.root, '<root>/');
 
@@ -49,7 +51,7 @@ for (const [name, body] of Object.entries(cases)) {
       which,
       node: process.execPath,
       uv: Number.parseFloat(process.versions.uv),
-      musl: process.report.getReport().header.glibcVersionRuntime === undefined,
+      musl,
       ...paths,
     });
   } catch (error) {

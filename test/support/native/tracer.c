@@ -38,7 +38,8 @@ static void on_signal(int sig) {
 }
 
 static void add(int pid) {
-  if (count < 256) tracees[count++] = pid;
+  if (count == 256) _exit(122);  // one that is not listed would stay stopped; the end of this program lets all go on
+  tracees[count++] = pid;
 }
 
 // The news of one tracee, whom nobody has waited for yet. Not of all at once: a zombie that is kept would hide the
